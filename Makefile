@@ -1,0 +1,99 @@
+# Every target installs what it needs and says so. Presumed: python3 (3.11+), go, make, git, apt.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+CLUSTER ?= local
+export CLUSTER
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help:  ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  make %-13s %s\n' "$$t" "$$d"; done
+
+.venv/.ready: requirements/dev.lock pyproject.toml
+	@echo "Installing the Python tools of requirements/dev.lock into .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Installing python3-venv"; apt-get install -y -q python3-venv && $(PYTHON) -m venv .venv; }
+	@test "$$($(BIN)/uv --version 2>/dev/null | cut -d' ' -f2)" = $(UV_VERSION) || $(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync -q --require-hashes --python $(BIN)/python requirements/dev.lock
+	@$(BIN)/uv pip install -q --no-deps --python $(BIN)/python -e .
+	@touch $@
+
+.PHONY: demo
+demo: .venv/.ready  ## A real cluster, a real vLLM, a chat completion: the whole job, shown step by step
+	@$(BIN)/python examples/quickstart/demo.py up
+
+.PHONY: demo-down
+demo-down: .venv/.ready  ## Remove everything that make demo made (caches stay)
+	@$(BIN)/python examples/quickstart/demo.py down
+
+.PHONY: test
+test: lint test-unit test-api test-e2e  ## Everything: lint, types, unit, api and e2e tests
+
+.PHONY: test-unit
+test-unit: .venv/.ready  ## Pure tests, milliseconds each
+	$(BIN)/pytest tests/unit -q
+
+.PHONY: test-api
+test-api: .venv/.ready  ## Tests on a real etcd and API server
+	@$(BIN)/python -m local_cluster binaries --level api
+	$(BIN)/pytest tests/api -q
+
+.PHONY: test-e2e
+test-e2e: .venv/.ready  ## Tests on a real kubelet with a real vLLM on CPU (needs root)
+	@$(BIN)/python -m local_cluster binaries --level node
+	$(BIN)/pytest tests/local_cluster tests/images tests/e2e -q
+
+.PHONY: lint
+lint: .venv/.ready  ## ruff, mypy --strict, import-linter, generated files up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: .venv/.ready  ## Format the code
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format .
+
+.PHONY: crds
+crds: .venv/.ready  ## Generate crds/ from the pydantic models
+	$(BIN)/mlservice crds --write crds
+
+.PHONY: lock
+lock: .venv/.ready  ## Resolve requirements/*.lock again
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/operator.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.lock
+
+.PHONY: cluster
+cluster: .venv/.ready  ## Start a local Kubernetes (CLUSTER=local, kind or current)
+	@$(BIN)/python -m local_cluster up
+
+.PHONY: cluster-down
+cluster-down: .venv/.ready  ## Stop the local Kubernetes and remove what it left
+	@$(BIN)/python -m local_cluster down
+
+.PHONY: images
+images: .venv/.ready  ## Build the images and load them into the cluster
+	@$(BIN)/python -m local_cluster load operator vllm-cpu busybox
+
+.PHONY: install
+install: .venv/.ready  ## Install CRDs and operator into the cluster
+	@$(BIN)/python -m local_cluster install
+
+.PHONY: uninstall
+uninstall: .venv/.ready  ## Remove operator and CRDs from the cluster
+	@$(BIN)/python -m local_cluster uninstall
+
+.PHONY: run
+run: .venv/.ready  ## Run the operator on this machine against the cluster
+	@KUBECONFIG=$${KUBECONFIG:-.local-cluster/kubeconfig} $(BIN)/python -m mlservice
+
+.PHONY: bench
+bench: .venv/.ready  ## Measure, and write the figures into docs/performance.md
+	@$(BIN)/python -m local_cluster binaries --level api
+	$(BIN)/python tests/bench/bench.py --write docs/performance.md
