@@ -56,6 +56,11 @@ class Api:
         status, body = self.request("PATCH", query, json.dumps(manifest), "application/apply-patch+yaml")
         return self._object("PATCH", path, status, body)
 
+    def create(self, collection: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Create an object that is not there yet."""
+        status, body = self.request("POST", collection, json.dumps(manifest), "application/json")
+        return self._object("POST", collection, status, body)
+
     def merge(self, path: str, patch: dict[str, Any]) -> dict[str, Any]:
         """JSON merge patch."""
         status, body = self.request("PATCH", path, json.dumps(patch), "application/merge-patch+json")

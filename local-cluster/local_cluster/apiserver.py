@@ -64,7 +64,7 @@ class ApiLevel:
 
     def start(self) -> None:
         """Start the programs and wait until the API server, and with controllers the default account, is there."""
-        binaries.ensure(*self.names, *(["kwok-stages.yaml"] if self.kwok else []))
+        binaries.ensure(*self.names)
         try:
             self._launch()
             wait("The API server's /readyz", self._is_ready, 60, self._explain)

@@ -3,7 +3,6 @@
 import fcntl
 import functools
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -42,15 +41,6 @@ class Build:
     ldflags: str = "-s -w"
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """YAML files of a Go module, joined into one file of the cache."""
-
-    module: str
-    package: str
-    files: tuple[str, ...]
-
-
 def kubernetes(*names: str, seconds: int) -> Build:
     """The build of commands of the Kubernetes repository."""
     return Build("kubernetes", {name: f"k8s.io/kubernetes/cmd/{name}" for name in names}, seconds, KUBERNETES_STAMP)
@@ -67,27 +57,13 @@ BUILDS = (
     Build("extras", {"dns": "./dns"}, 20),
     Build("kind", {"kind": "sigs.k8s.io/kind"}, 20),
 )
-MANIFESTS = {
-    "kwok-stages.yaml": Manifest(
-        "extras",
-        "sigs.k8s.io/kwok",
-        (
-            "kustomize/stage/pod/fast/pod-ready.yaml",
-            "kustomize/stage/pod/fast/pod-complete.yaml",
-            "kustomize/stage/pod/fast/pod-delete.yaml",
-            "kustomize/stage/node/fast/node-initialize.yaml",
-            "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
-        ),
-    ),
-    "gateway-api.yaml": Manifest("gateway-api", "sigs.k8s.io/gateway-api", ("config/crd/standard/*.yaml",)),
-}
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-API_LEVEL = (*CONTROL_PLANE, "kubectl", "kwok", "kwok-stages.yaml")
-NODE_LEVEL = (*API_LEVEL, "kubelet", "kube-proxy", "dns", "gateway-api.yaml")
+API_LEVEL = (*CONTROL_PLANE, "kubectl", "kwok")
+NODE_LEVEL = (*CONTROL_PLANE, "kubectl", "kubelet", "kube-proxy", "dns")
 
 
 def path(name: str) -> Path:
-    """Where a program or manifest of the cache is; a Failure when it is not built yet."""
+    """Where a program is; a Failure when it is not built yet."""
     found = target(name)
     if not found.exists():
         raise Failure(f"{name} is not built yet.", "Build it: python -m local_cluster binaries")
@@ -95,9 +71,13 @@ def path(name: str) -> Path:
 
 
 def target(name: str) -> Path:
-    """Where a program or manifest will be once it is built: its folder's name is a hash of all that goes into it."""
-    module = MANIFESTS[name].module if name in MANIFESTS else build_of(name).module
-    return checkout.cache() / "bin" / f"{module}-{key(module)}" / name
+    """Where a program will be once it is built."""
+    return folder(build_of(name).module) / name
+
+
+def folder(module: str) -> Path:
+    """The folder of all that is made of a module; its name holds a hash of all that goes into it."""
+    return checkout.cache() / "bin" / f"{module}-{key(module)}"
 
 
 def ensure(*names: str) -> None:
@@ -111,9 +91,6 @@ def ensure(*names: str) -> None:
             with building(wanted[0], watch) as needed:
                 if needed:
                     run_build(build, watch)
-    for name in names:
-        if name in MANIFESTS and not target(name).exists():
-            write_manifest(name, watch)
 
 
 def build_of(name: str) -> Build:
@@ -121,7 +98,7 @@ def build_of(name: str) -> Build:
     for build in BUILDS:
         if name in build.packages:
             return build
-    known = sorted({*MANIFESTS, *(name for build in BUILDS for name in build.packages)})
+    known = sorted(name for build in BUILDS for name in build.packages)
     raise Failure(f"No program is called {name!r}.", f"There are: {', '.join(known)}")
 
 
@@ -147,9 +124,9 @@ def go_version() -> str:
 def key(module: str) -> str:
     """A hash of everything that goes into the programs of a module."""
     digest = hashlib.sha256(go_version().encode())
-    folder = checkout.GO_MODULES / module
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    source = checkout.GO_MODULES / module
+    for file in sorted(f for f in source.rglob("*") if f.is_file()):
+        digest.update(f"{file.relative_to(source)}\0".encode() + file.read_bytes())
     for build in BUILDS:
         if build.module == module:
             digest.update(f"{build.packages}{build.ldflags}".encode())
@@ -164,12 +141,12 @@ def environment() -> dict[str, str]:
 
 def check_disk() -> None:
     """A Failure when a cold build of Kubernetes could fill the disk."""
-    folder = checkout.cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    cache = checkout.cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
     if free < COLD_BUILD_BYTES:
         raise Failure(
-            f"{folder} has {free / 1e9:.1f} GB free. Building Kubernetes from its sources with cold caches, and the "
+            f"{cache} has {free / 1e9:.1f} GB free. Building Kubernetes from its sources with cold caches, and the "
             f"images after it, takes up to {COLD_BUILD_BYTES / 1e9:.0f} GB.",
             "Free some space, or point XDG_CACHE_HOME (programs, images), GOCACHE and GOMODCACHE to a larger disk.",
         )
@@ -200,18 +177,18 @@ def building(name: str, watch: Stopwatch) -> Iterator[bool]:
 def run_build(build: Build, watch: Stopwatch) -> None:
     """Build one group of programs into a temporary folder and rename each into the cache."""
     names = " + ".join(build.packages)
-    folder = target(next(iter(build.packages))).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"{'+'.join(build.packages)}.log"
+    destination = folder(build.module)
+    destination.mkdir(parents=True, exist_ok=True)
+    log = destination / f"{'+'.join(build.packages)}.log"
     watch.say(f"{names}: building (about {build.seconds} s on 2 cores with cold caches) ...")
     started = watch.elapsed
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as temporary:
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="build-") as temporary:
         single = next(iter(build.packages)) if len(build.packages) == 1 else ""
         output = f"{temporary}/{single}"
         command = ["go", "build", "-ldflags", build.ldflags, "-o", output, *build.packages.values()]
         run_go(command, build.module, log, names, watch)
         for name in build.packages:
-            (Path(temporary) / name).rename(folder / name)
+            (Path(temporary) / name).rename(destination / name)
     watch.say(f"{names}: built in {watch.elapsed - started:.0f} s")
 
 
@@ -251,18 +228,3 @@ def build_failure(names: str, log: Path) -> Failure:
     else:
         todo = f"The whole output is in {log}."
     return Failure(f"Building {names} failed:\n{tail(log)}", todo)
-
-
-def write_manifest(name: str, watch: Stopwatch) -> None:
-    """Join YAML files of a downloaded Go module into one file of the cache."""
-    manifest = MANIFESTS[name]
-    destination = target(name)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    log = destination.with_suffix(".log")
-    run_go(["go", "mod", "download", "-json", manifest.package], manifest.module, log, name, watch)
-    source = Path(json.loads(log.read_text())["Dir"])
-    files = [file for pattern in manifest.files for file in sorted(source.glob(pattern))]
-    temporary = destination.with_suffix(f".{os.getpid()}")
-    temporary.write_text("\n---\n".join(file.read_text() for file in files))
-    temporary.rename(destination)
-    watch.say(f"{name}: written from {manifest.package}")

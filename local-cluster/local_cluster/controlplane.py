@@ -91,6 +91,9 @@ class ControlPlane:
                 f"--service-account-key-file={self.pki / 'sa.pub'}",
                 f"--service-account-signing-key-file={self.pki / 'sa.key'}",
                 f"--client-ca-file={self.pki / 'ca.crt'}",
+                # Nobody has this name; without the flags the other programs log every few seconds that they are unset.
+                f"--requestheader-client-ca-file={self.pki / 'ca.crt'}",
+                "--requestheader-allowed-names=front-proxy-client",
                 f"--tls-cert-file={self.pki / 'kube-apiserver.crt'}",
                 f"--tls-private-key-file={self.pki / 'kube-apiserver.key'}",
                 *more,

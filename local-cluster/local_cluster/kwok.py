@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from local_cluster import binaries
+from local_cluster import binaries, manifests
 from local_cluster.program import Program
 
 ANNOTATION = "kwok.x-k8s.io/node"
@@ -16,7 +16,7 @@ def kwok(kubeconfig: Path, port: int, after: str) -> Program:
         [
             str(binaries.path("kwok")),
             f"--kubeconfig={kubeconfig}",
-            f"--config={binaries.path('kwok-stages.yaml')}",
+            f"--config={manifests.path('kwok-stages.yaml')}",
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
             "--node-ip=127.0.0.1",

@@ -34,13 +34,13 @@ class Authority:
             write_certificate(self.certificate, self._sign(self._subject, self._key, [(extension, True)]))
 
     def serving(self, name: str, hosts: list[str]) -> None:
-        """Write NAME.crt and NAME.key for a server that is reached by these names and addresses."""
+        """Write NAME.crt and NAME.key for a server that is reached by these names and addresses, if not there yet."""
         names = x509.SubjectAlternativeName([general_name(host) for host in hosts])
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         self._write(name, subject(name, ()), [(names, False), (usage, False)])
 
     def client(self, name: str, user: str, *groups: str) -> None:
-        """Write NAME.crt and NAME.key with which a client is this user in these groups."""
+        """Write NAME.crt and NAME.key with which a client is this user in these groups, if not there yet."""
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         self._write(name, subject(user, groups), [(usage, False)])
 
@@ -53,13 +53,13 @@ class Authority:
 
     def service_account_key(self) -> None:
         """Write sa.key and sa.pub, with which tokens of service accounts are signed and checked."""
-        path = self.folder / "sa.key"
+        path = self.folder / "sa.pub"
         if path.exists():
             return
         key = ec.generate_private_key(ec.SECP256R1())
         public = serialization.PublicFormat.SubjectPublicKeyInfo
-        (self.folder / "sa.pub").write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, public))
-        write_key(path, key)
+        write_key(self.folder / "sa.key", key)
+        path.write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, public))
 
     def _kubeconfig(self, name: str, server: str) -> dict[str, object]:
         return {
@@ -82,9 +82,12 @@ class Authority:
         }
 
     def _write(self, name: str, who: x509.Name, extensions: list[tuple[x509.ExtensionType, bool]]) -> None:
+        certificate = self.folder / f"{name}.crt"
+        if certificate.exists():
+            return
         key = ec.generate_private_key(ec.SECP256R1())
         write_key(self.folder / f"{name}.key", key)
-        write_certificate(self.folder / f"{name}.crt", self._sign(who, key, extensions))
+        write_certificate(certificate, self._sign(who, key, extensions))
 
     def _sign(
         self, who: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: list[tuple[x509.ExtensionType, bool]]
@@ -139,8 +142,10 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    """Write a certificate as PEM."""
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    """Write a certificate as PEM; once it is there, it is whole and its key is too."""
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    temporary.rename(path)
 
 
 def b64(path: Path) -> str:

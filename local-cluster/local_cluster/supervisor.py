@@ -54,6 +54,8 @@ class Supervisor:
     def __init__(self, folder: Path, run: dict[str, Any]) -> None:
         self.folder = folder
         self.host_network: int = run["host_network"]
+        if self.host_network >= 0:
+            os.set_inheritable(self.host_network, False)
         self.tls = ssl.create_default_context(cafile=run["ca"])
         self.programs: dict[str, dict[str, Any]] = {program["name"]: program for program in run["programs"]}
         self.waiting = {name for name, program in self.programs.items() if program["after"]}
