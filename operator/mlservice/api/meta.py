@@ -1,0 +1,47 @@
+"""Names that are API: the group, labels, annotations, and the base class of every model."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+GROUP = "tensorstack.dev"
+VERSION = "v1beta1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+MANAGER = "mlservice-operator"
+"""Field manager of every server-side apply, and the value of `app.kubernetes.io/managed-by`."""
+
+LABEL_NAME = "mlservice.tensorstack.dev/name"
+LABEL_RELEASE = "mlservice.tensorstack.dev/release"
+LABEL_COMPONENT = "mlservice.tensorstack.dev/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+ANNOTATION_APPLIED = "mlservice.tensorstack.dev/applied"
+"""Hash of what the operator last applied to this child; a field it no longer sends shows as a changed hash."""
+
+USER_CONTAINER = "user-container"
+"""The container that serves the model; T9k's API fixes this name."""
+
+DEFAULT_PORT = 8080
+"""Serving port of a runtime that declares none (T9k's rule)."""
+
+Object = dict[str, Any]
+"""A Kubernetes object as the API server sends it."""
+
+
+class Model(BaseModel):
+    """Base of the custom resources' models: camelCase on the wire, attribute docstrings become `kubectl explain`."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, extra="ignore", frozen=True
+    )
+
+
+def without_nulls(value: Any) -> Any:
+    """Drop every null, at any depth: in this API a null means 'unset' (Helm charts render empty values as null)."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [without_nulls(v) for v in value if v is not None]
+    return value

@@ -1,0 +1,103 @@
+"""Every reason a condition, a release or an Event of an MLService can carry; docs/reasons.md explains each."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Stable, CamelCase, one cause each; the message beside it says what to do."""
+
+    READY = "Ready"
+    """Every routed release has a ready pod and the route is in place."""
+
+    PREDICTOR_NOT_READY = "PredictorNotReady"
+    """Pods are starting: the model is loading, or a rollout replaces them."""
+
+    PAUSED = "Paused"
+    """spec.runMode is paused: no pods run."""
+
+    RUNNING = "Running"
+    """The service is not paused."""
+
+    INVALID_SPEC = "InvalidSpec"
+    """The MLService cannot be read; the message quotes the field."""
+
+    RUNTIME_NOT_FOUND = "RuntimeNotFound"
+    """The MLServiceRuntime does not exist in this namespace."""
+
+    RUNTIME_DISABLED = "RuntimeDisabled"
+    """The MLServiceRuntime has spec.enabled false; pods that run are left alone."""
+
+    RUNTIME_INVALID = "RuntimeInvalid"
+    """The MLServiceRuntime cannot be used: no user-container, or no clear serving port."""
+
+    PARAMETER_MISSING = "ParameterMissing"
+    """The runtime's template names a parameter that the release does not set."""
+
+    TEMPLATE_INVALID = "TemplateInvalid"
+    """The runtime's template uses a construct outside the supported subset of Go's text/template."""
+
+    CONTAINER_NOT_FOUND = "ContainerNotFound"
+    """containersResources names a container that the pod does not have."""
+
+    PVC_NOT_FOUND = "PVCNotFound"
+    """The PersistentVolumeClaim does not exist in this namespace."""
+
+    STORAGE_UNSUPPORTED = "StorageUnsupported"
+    """The storage asked for is not served by this version."""
+
+    NAME_CONFLICT = "NameConflict"
+    """A child's name is taken by an object that is not this service's."""
+
+    REFUSED = "Refused"
+    """The API server refused a child: quota, policy, or an invalid pod template; the message quotes it."""
+
+    ROUTE_NOT_READY = "RouteNotReady"
+    """The Gateway has not accepted the HTTPRoute yet, or refuses it."""
+
+    UNSCHEDULABLE = "Unschedulable"
+    """No node takes the pod; the message is the scheduler's."""
+
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    """A container's image cannot be pulled."""
+
+    CONTAINER_CRASHED = "ContainerCrashed"
+    """A container ended with an error and is started again; the message holds its last words."""
+
+    OUT_OF_MEMORY = "OutOfMemory"
+    """A container used more memory than its limit and was killed."""
+
+    CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
+    """The kubelet cannot create a container: a missing Secret, ConfigMap or sub path."""
+
+    POD_FAILED = "PodFailed"
+    """A pod ended for good: evicted, refused by the node, or past its deadline."""
+
+    REPLACING_IN_PLACE = "ReplacingInPlace"
+    """The cluster has no room for a second pod: the old one stops before the new one starts."""
+
+    FIELDS_IGNORED = "FieldsIgnored"
+    """Some fields are accepted but not yet served; the message names them."""
+
+    ALL_READY = "AllReady"
+    """Every release, routed or not, has its pods ready."""
+
+    CREATED = "Created"
+    """Event: the service was seen for the first time."""
+
+
+WAITS_FOR_USER = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.RUNTIME_NOT_FOUND,
+        Reason.RUNTIME_DISABLED,
+        Reason.RUNTIME_INVALID,
+        Reason.PARAMETER_MISSING,
+        Reason.TEMPLATE_INVALID,
+        Reason.CONTAINER_NOT_FOUND,
+        Reason.PVC_NOT_FOUND,
+        Reason.STORAGE_UNSUPPORTED,
+        Reason.NAME_CONFLICT,
+        Reason.REFUSED,
+    }
+)
+"""Reasons that no waiting cures: Stalled is True (kstatus reads it as Failed) until somebody changes something."""

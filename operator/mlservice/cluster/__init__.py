@@ -1,0 +1,1 @@
+"""Talks to Kubernetes: requests, watched stores, the work queue, the Lease, Events."""

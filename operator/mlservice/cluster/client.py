@@ -1,0 +1,193 @@
+"""Raw requests to the API server: plain dicts in and out, through the official client's configuration and login."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client as official
+from kubernetes.aio import config
+
+from mlservice.api.meta import MANAGER, Object
+from mlservice.cluster.metrics import REQUESTS
+from mlservice.cluster.resources import Resource
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+SCALER = f"{MANAGER}-scale"
+"""Field manager of replica counts, apart from the apply's, so that leaving them out of the apply never resets them."""
+
+REQUEST_SECONDS = 30.0
+PAGE = 500
+"""Objects per page of a list."""
+
+
+class ApiError(Exception):
+    """The API server answered with an error; `message` is its own."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status, self.reason, self.message = status, reason, message
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the object itself is refused, so that only a change of it, or of the cluster's rules, can help."""
+        return self.status in (400, 403, 404, 405, 413, 415, 422)
+
+
+class NotLeading(Exception):
+    """This replica lost the Lease: nothing may be written."""
+
+
+async def load_configuration() -> official.Configuration:
+    """Return the configuration of KUBECONFIG, else of the pod's ServiceAccount, else of ~/.kube/config.
+
+    Raises config.ConfigException, whose message says what is missing.
+    """
+    configuration = official.Configuration()
+    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+        config.load_incluster_config(configuration)
+    else:
+        await config.load_kube_config(client_configuration=configuration)
+    return configuration
+
+
+class Client:
+    """One connection pool to one API server."""
+
+    def __init__(self, configuration: official.Configuration, may_write: Callable[[], bool] = lambda: True) -> None:
+        self.configuration = configuration
+        self.api = official.ApiClient(configuration)
+        self.may_write = may_write
+
+    async def close(self) -> None:
+        await self.api.close()
+
+    async def authorization(self) -> str:
+        """Value of the Authorization header, such as `Bearer ...`; empty where a client certificate speaks for us."""
+        settings = await self.configuration.auth_settings()
+        return str(next((s["value"] for s in settings.values() if s["key"].lower() == "authorization"), "") or "")
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """Return the live object, or None when there is none."""
+        try:
+            return await self._call("GET", resource, resource.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def apply(self, resource: Resource, obj: Object, subresource: str = "") -> Object:
+        """Server-side apply: create or update, we own what we send. Returns the live object."""
+        metadata = obj["metadata"]
+        path = resource.path(metadata["namespace"], metadata["name"], subresource)
+        query = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
+        return await self._call("PATCH", resource, path, query, obj, APPLY, writes=True)
+
+    async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> Object:
+        path = resource.path(namespace, name, "scale")
+        body = {"spec": {"replicas": replicas}}
+        return await self._call("PATCH", resource, path, {"fieldManager": SCALER}, body, MERGE, writes=True)
+
+    async def delete(self, resource: Resource, obj: Object) -> None:
+        """Delete this very object (by uid); one that is gone already is fine."""
+        metadata = obj["metadata"]
+        body = {"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"}
+        try:
+            await self._call(
+                "DELETE", resource, resource.path(metadata["namespace"], metadata["name"]), body=body, writes=True
+            )
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def create(self, resource: Resource, obj: Object, gated: bool = True) -> Object:
+        path = resource.path(obj["metadata"]["namespace"])
+        return await self._call("POST", resource, path, {"fieldManager": MANAGER}, obj, writes=gated)
+
+    async def replace(self, resource: Resource, obj: Object) -> Object:
+        """Put the object; 409 when it changed since it was read. Not gated: the Lease is written so."""
+        metadata = obj["metadata"]
+        return await self._call("PUT", resource, resource.path(metadata["namespace"], metadata["name"]), body=obj)
+
+    async def merge(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
+        path = resource.path(namespace, name)
+        return await self._call("PATCH", resource, path, {"fieldManager": MANAGER}, patch, MERGE, writes=True)
+
+    async def pages(self, resource: Resource, namespace: str = "", selector: str = "") -> AsyncIterator[Object]:
+        """Yield the list page by page, so that a large one never stands in memory whole."""
+        query = {"limit": str(PAGE), "labelSelector": selector}
+        while True:
+            page = await self._call("GET", resource, resource.path(namespace), query)
+            yield page
+            if not (token := page["metadata"].get("continue")):
+                return
+            query["continue"] = token
+
+    async def watch(
+        self, resource: Resource, version: str, namespace: str, selector: str, *, seconds: float, silence: float
+    ) -> AsyncIterator[Object]:
+        """Yield watch events since `version`, for at most `seconds`; a stream silent for `silence` seconds raises."""
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "labelSelector": selector,
+            "timeoutSeconds": str(int(seconds) + 1),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=silence)
+        response = await self._send("GET", resource.path(namespace), query, limit=timeout)
+        REQUESTS.labels("WATCH", resource.plural, response.status).inc()
+        async with response:
+            if response.status != 200:
+                raise _error(response.status, await response.read())
+            while line := await response.content.readline():
+                yield json.loads(line)
+
+    async def _call(
+        self,
+        method: str,
+        resource: Resource,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        writes: bool = False,
+    ) -> Object:
+        if writes and not self.may_write():
+            raise NotLeading
+        response = await self._send(method, path, query or {}, body, content_type, REQUEST_SECONDS)
+        async with response:
+            REQUESTS.labels(method, resource.plural, response.status).inc()
+            data = await response.read()
+        if response.status >= 300:
+            raise _error(response.status, data)
+        result: Object = json.loads(data)
+        return result
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: Object | None = None,
+        content_type: str = "application/json",
+        limit: Any = REQUEST_SECONDS,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": MANAGER}
+        if authorization := await self.authorization():
+            headers["Authorization"] = authorization
+        url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        answer = await self.api.call_api(method, url, headers, body, _request_timeout=limit)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _error(status: int, data: bytes) -> ApiError:
+    try:
+        body = json.loads(data)
+        return ApiError(status, str(body.get("reason", "")), str(body.get("message", "")))
+    except ValueError:
+        return ApiError(status, "", data.decode(errors="replace")[:500])

@@ -1,0 +1,88 @@
+"""kopf's part: it watches our own kinds. A handler stores the object, which rings its doorbell, and no more."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import kopf
+
+from mlservice.api.meta import GROUP, VERSION, Object
+from mlservice.cluster.client import Client
+from mlservice.cluster.resources import MLSERVICE, RUNTIME
+from mlservice.cluster.store import Store
+from mlservice.controller.observe import Cluster
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """We are level-triggered: there is no last handled state, and nothing to copy for every event."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:
+        return {}
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        pass
+
+
+class Backoffs:
+    """Endless, jittered, capped: kopf ends the process once its delays are used up."""
+
+    def __iter__(self) -> Iterator[float]:
+        delay = 0.1
+        while True:
+            yield delay * random.uniform(0.8, 1.2)  # noqa: S311
+            delay = min(15.0, delay * 2)
+
+
+def registry(cluster: Cluster, client: Client) -> kopf.OperatorRegistry:
+    """Handlers of the two kinds that users write, and of the login, which is the client's own."""
+    handlers = kopf.OperatorRegistry()
+    kopf.on.login(registry=handlers)(_logging_in(client))
+    for resource, store in ((MLSERVICE, cluster.services), (RUNTIME, cluster.runtimes)):
+        kopf.on.event(GROUP, VERSION, resource.plural, id=resource.plural, registry=handlers)(_storing(store))
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf as a process shell: no annotations, no finalizers, no Events, no peering, no scan of other kinds."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.persistence.diffbase_storage = NoDiffBase()
+    chosen.peering.standalone = True
+    chosen.scanning.disabled = True
+    chosen.networking.connect_timeout = 5
+    chosen.networking.request_timeout = 30
+    chosen.networking.error_backoffs = Backoffs()
+    chosen.watching.chunk_size = 500
+    chosen.queueing.idle_timeout = 1.0
+    chosen.execution.max_workers = 1
+    return chosen
+
+
+def _logging_in(client: Client) -> Any:
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        configuration = client.configuration
+        scheme, _, token = (await client.authorization()).partition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=scheme or None,
+            token=token or None,
+        )
+
+    return login
+
+
+def _storing(store: Store) -> Any:
+    def handle(event: Object, **_: Any) -> None:
+        if event["type"] == "DELETED":
+            store.remove(event["object"])
+        else:
+            store.put(dict(event["object"]))
+
+    return handle

@@ -1,0 +1,76 @@
+"""Bring one service's world to its plan."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from mlservice.api.meta import Object
+from mlservice.cluster.client import Client
+from mlservice.cluster.events import Recorder
+from mlservice.cluster.queue import WorkQueue
+from mlservice.cluster.store import Key, key_of
+from mlservice.controller.apply import Applier, OwnerGone
+from mlservice.controller.observe import Cluster
+from mlservice.plan import Finding, Plan, Ref, plan
+from mlservice.plan.status import unreadable_status
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 4
+"""Plans made before the service is put back into the queue: a new Deployment, then its replica count, then nothing."""
+
+
+class Reconciler:
+    def __init__(self, client: Client, cluster: Cluster, queue: WorkQueue, recorder: Recorder) -> None:
+        self.cluster, self.queue, self.recorder = cluster, queue, recorder
+        self.applier = Applier(client, cluster)
+
+    async def reconcile(self, key: Key) -> bool:
+        """Observe, plan and apply until nothing is left to write; return False when something was refused.
+
+        Raises what the API raises where another attempt may succeed; every step may be repeated.
+        """
+        try:
+            return await self._reconcile(key)
+        except ValidationError as error:
+            await self._report_unreadable(key, error)
+        except OwnerGone:
+            if obj := self.cluster.services.get(key):
+                self.cluster.services.remove(obj)
+        return True
+
+    async def _reconcile(self, key: Key) -> bool:
+        refused: dict[Ref, Finding] = {}
+        for _ in range(ROUNDS):
+            world = self.cluster.world(key)
+            if world is None:
+                return True
+            now = datetime.now(UTC)
+            written, refused = await self.applier.apply(plan(world, now), world)
+            if not written or refused:
+                break
+        else:
+            self.queue.add(key)
+        obj, world = self.cluster.services.get(key), self.cluster.world(key)
+        if obj is None or world is None:
+            return True
+        final = plan(replace(world, refusals=refused), now)
+        if await self.applier.apply_status(obj, final.status):
+            self._tell(obj, final)
+        if final.again_seconds is not None:
+            self.queue.add_after(key, final.again_seconds)
+        return not refused
+
+    async def _report_unreadable(self, key: Key, error: ValidationError) -> None:
+        obj = self.cluster.services.get(key)
+        if obj is not None:
+            await self.applier.apply_status(obj, unreadable_status(obj, str(error), datetime.now(UTC)))
+
+    def _tell(self, obj: Object, final: Plan) -> None:
+        ready = next(c for c in final.status["conditions"] if c["type"] == "Ready")
+        where = "/".join(key_of(obj))
+        logger.info("MLService %s: Ready=%s, %s: %s", where, ready["status"], ready["reason"], ready["message"])
+        for event in final.events:
+            self.recorder.record(obj, event.type, event.reason, event.note)

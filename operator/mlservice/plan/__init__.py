@@ -1,0 +1,74 @@
+"""What must be true next, as a pure function of what is true now: no I/O, no clock, no state."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mlservice.api.meta import LABEL_RELEASE, Object
+from mlservice.plan.drift import stamped
+from mlservice.plan.labels import release_name
+from mlservice.plan.release import ReleasePlan, existing_release, plan_release
+from mlservice.plan.route import http_route
+from mlservice.plan.services import main_service
+from mlservice.plan.status import events, status
+from mlservice.plan.url import service_url
+from mlservice.plan.world import Finding, Plan, Ref, World, ref
+
+__all__ = ["Finding", "Plan", "Ref", "World", "plan"]
+
+
+def plan(world: World, now: datetime) -> Plan:
+    """Return the children, replica counts and status that this service must have next.
+
+    Deterministic; never raises on a service that the API server accepts: what is wrong becomes its status.
+    """
+    releases = [plan_release(release, world, now) for release in world.service.spec.releases]
+    routed = _routed_release(world, releases)
+    if routed not in {r.name for r in releases}:
+        releases.append(existing_release(routed, world, None))
+    children = [child for release in releases for child in release.children]
+    children += _front(world, next(r for r in releases if r.name == routed))
+    new_status = status(world, releases, routed, now)
+    return Plan(
+        children=tuple(stamped(child) for child in children),
+        unwanted=tuple(_unwanted(world, releases)),
+        replicas={release_name(world.service, r.name): r.replicas for r in releases if r.replicas is not None},
+        status=new_status,
+        events=events(world.service.status, new_status),
+        again_seconds=min((r.again_seconds for r in releases if r.again_seconds is not None), default=None),
+    )
+
+
+def _routed_release(world: World, releases: Sequence[ReleasePlan]) -> str:
+    """The release that the service's URL leads to: spec.default once it has a ready pod, until then the one before."""
+    wanted = world.service.spec.default
+    current = _selected_release(world)
+    if current is None or current == wanted:
+        return wanted
+    successor_serves = any(r.serving for r in releases if r.name == wanted)
+    predecessor_lives = world.child("Deployment", release_name(world.service, current)) is not None
+    return current if predecessor_lives and not successor_serves else wanted
+
+
+def _selected_release(world: World) -> str | None:
+    live = world.child("Service", world.service.name)
+    selector = (live or {}).get("spec", {}).get("selector") or {}
+    return selector.get(LABEL_RELEASE)
+
+
+def _front(world: World, routed: ReleasePlan) -> Iterator[Object]:
+    """The service's own Service and route; without a pod template there is no port to lead to: the Service stays."""
+    if routed.template is not None:
+        yield main_service(world.service, routed.name, routed.template)
+    if world.settings.gateway:
+        yield http_route(world, world.service.name, service_url(world))
+
+
+def _unwanted(world: World, releases: Sequence[ReleasePlan]) -> Iterator[Object]:
+    """Children of releases that are gone, except of the one that live traffic still goes to."""
+    kept = {release_name(world.service, r.name) for r in releases} | {world.service.name}
+    if selected := _selected_release(world):
+        kept.add(release_name(world.service, selected))
+    for child in world.children.values():
+        name, kind = child["metadata"]["name"], ref(child).kind
+        if name not in kept or (kind == "HTTPRoute" and not world.settings.gateway):
+            yield child

@@ -1,0 +1,64 @@
+"""The Deployment of a release. Its replica count is not part of it: see `replicas`."""
+
+from mlservice.api.meta import Object
+from mlservice.api.mlservice import MLService, Release
+from mlservice.plan.labels import metadata, predictor_labels, predictor_selector, release_name
+
+PROGRESS_DEADLINE_SECONDS = 3600
+"""Above the load time of a large model from a cold volume; Kubernetes' 600 would call a healthy start failed."""
+
+SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+"""One pod more during a rollout: the old one serves until the new one is ready."""
+
+IN_PLACE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+"""One pod less during a rollout: for a cluster that has no room for one more."""
+
+
+def deployment(service: MLService, release: Release, template: Object, strategy: Object) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(service, release_name(service, release.name), predictor_labels(service, release.name)),
+        "spec": {
+            "selector": {"matchLabels": predictor_selector(service, release.name)},
+            "template": template,
+            "strategy": strategy,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
+            "revisionHistoryLimit": 3,
+        },
+    }
+
+
+def replicas(service: MLService, release: Release, live: Object) -> int | None:
+    """Return the replica count to set, or None when the live one is within bounds.
+
+    Within [minReplicas, maxReplicas] an autoscaler or a person decides.
+    """
+    current = int(live["spec"].get("replicas", 1))
+    low, high = bounds(service, release)
+    wanted = max(low, current if high is None else min(current, high))
+    return None if wanted == current else wanted
+
+
+def bounds(service: MLService, release: Release) -> tuple[int, int | None]:
+    """Fewest and most pods of a release; no upper bound is None."""
+    if service.paused:
+        return 0, 0
+    low = 1 if release.predictor.min_replicas is None else release.predictor.min_replicas
+    high = release.predictor.max_replicas or None
+    return low, None if high is None else max(low, high)
+
+
+def is_complete(live: Object) -> bool:
+    """Whether the Deployment controller has seen the newest template and every pod is of it, and ready."""
+    status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+        and status.get("updatedReplicas", 0) >= wanted
+        and status.get("replicas", 0) == status.get("updatedReplicas", 0)
+        and status.get("readyReplicas", 0) >= wanted
+    )
+
+
+def ready_replicas(live: Object | None) -> int:
+    return int(live.get("status", {}).get("readyReplicas", 0)) if live else 0

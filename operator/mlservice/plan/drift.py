@@ -1,0 +1,42 @@
+"""Whether a live object already is what we would apply: then nothing is written."""
+
+import hashlib
+import json
+from typing import Any
+
+from mlservice.api.meta import ANNOTATION_APPLIED, Object
+from mlservice.plan.quantity import quantity
+
+
+def stamped(child: Object) -> Object:
+    """Return the child with the hash of itself as an annotation.
+
+    A field that we no longer send is still in the live object; only the changed hash tells.
+    """
+    digest = hashlib.sha256(json.dumps(child, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = child["metadata"]
+    annotations = {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest}
+    return {**child, "metadata": {**metadata, "annotations": annotations}}
+
+
+def contains(live: Any, wanted: Any) -> bool:
+    """Whether everything in `wanted` is in `live`, which may hold defaults and other managers' fields beside it.
+
+    Quantities compare by amount, since the API server rewrites `0.5` as `500m`; what is empty may be absent.
+    """
+    match wanted:
+        case dict():
+            return isinstance(live, dict) and all(
+                contains(live[key], value) if key in live else not value for key, value in wanted.items()
+            )
+        case [dict(), *_]:
+            return isinstance(live, list) and all(any(contains(item, value) for item in live) for value in wanted)
+        case _:
+            return bool(live == wanted) or _same_quantity(live, wanted)
+
+
+def _same_quantity(live: Any, wanted: Any) -> bool:
+    if not isinstance(live, str | int | float) or not isinstance(wanted, str | int | float):
+        return False
+    amount = quantity(live)
+    return amount is not None and amount == quantity(wanted)

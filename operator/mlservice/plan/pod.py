@@ -1,0 +1,145 @@
+"""A release's pod template: rendered runtime, user's patch, resources, weights, scheduler, defaults, in this order."""
+
+from typing import Any
+
+from mlservice.api.meta import DEFAULT_PORT, USER_CONTAINER, Object, without_nulls
+from mlservice.api.mlservice import ContainerResources, MLService, Release
+from mlservice.api.reasons import Reason
+from mlservice.api.runtime import MLServiceRuntime
+from mlservice.plan import storage
+from mlservice.plan.labels import predictor_labels
+from mlservice.plan.merge import strategic_merge
+from mlservice.plan.template import render
+from mlservice.plan.world import Invalid, World
+
+TERMINATION_SECONDS = 60
+"""What a server gets to finish its requests after the preStop hook."""
+
+
+def pod_template(release: Release, world: World) -> Object:
+    """Return the PodTemplateSpec of a release.
+
+    The order is the contract: rendered runtime, predictor.template, containersResources, storage, scheduler, and last
+    the operator's defaults, which never override what runtime or user set. Raises Invalid.
+    """
+    predictor = release.predictor
+    runtime = checked_runtime(predictor.model.runtime, world)
+    claim = storage.checked_claim(predictor.storage, world)
+    rendered = render(
+        runtime.spec.template, predictor.model.parameters or {}, f"MLServiceRuntime {runtime.name}: spec.template"
+    )
+    template = strategic_merge(rendered, without_nulls(predictor.template or {}))
+    spec = template.get("spec", {})
+    spec["containers"] = _with_resources(spec.get("containers") or [], predictor.containers_resources or [])
+    server = user_container(template)
+    server["ports"] = _with_serving_port(server, runtime.name)
+    if claim:
+        spec["volumes"] = _replacing(spec.get("volumes") or [], storage.volume(claim), "name")
+        server["volumeMounts"] = _replacing(server.get("volumeMounts") or [], storage.mount(claim), "mountPath")
+    _schedule(template, world.service)
+    _set_defaults(spec, server, world)
+    metadata = template.get("metadata") or {}
+    labels = {**metadata.get("labels", {}), **predictor_labels(world.service, release.name)}
+    return {"metadata": {**metadata, "labels": labels}, "spec": spec}
+
+
+def checked_runtime(name: str, world: World) -> MLServiceRuntime:
+    """Return the runtime by name. Raises Invalid when it is missing, disabled or has no user-container."""
+    found = world.runtimes.get(name)
+    if found is None:
+        raise Invalid(
+            Reason.RUNTIME_NOT_FOUND,
+            f"MLServiceRuntime {name} does not exist in namespace {world.service.namespace}: apply it, or correct "
+            "model.runtime. The release starts by itself as soon as it exists",
+        )
+    try:
+        runtime = MLServiceRuntime.model_validate(without_nulls(found))
+    except ValueError as error:
+        raise Invalid(Reason.RUNTIME_INVALID, f"MLServiceRuntime {name} cannot be read: {error}") from None
+    if runtime.spec.enabled is False:
+        raise Invalid(
+            Reason.RUNTIME_DISABLED,
+            f"MLServiceRuntime {name} is disabled (spec.enabled: false): enable it, or name another in model.runtime",
+        )
+    user_container(runtime.spec.template, name)
+    return runtime
+
+
+def user_container(template: Object, runtime: str = "") -> Object:
+    """Return the container that serves the model. Raises Invalid when the template has none."""
+    containers: list[Object] = template.get("spec", {}).get("containers") or []
+    for container in containers:
+        if container.get("name") == USER_CONTAINER:
+            return container
+    names = ", ".join(str(c.get("name")) for c in containers) or "none"
+    raise Invalid(
+        Reason.RUNTIME_INVALID,
+        f"MLServiceRuntime {runtime} has no container named {USER_CONTAINER} (it has: {names}): rename the one that "
+        "serves the model",
+    )
+
+
+def serving_port(ports: list[Any]) -> int:
+    """The port that requests go to: the one named http, else the first; the list is never empty in a finished pod."""
+    return int(next((p for p in ports if p.get("name") == "http"), ports[0])["containerPort"])
+
+
+def _with_serving_port(server: Object, runtime: str) -> list[Any]:
+    ports = list(server.get("ports") or [])
+    if not ports:
+        return [{"containerPort": DEFAULT_PORT, "protocol": "TCP"}]
+    names = [p.get("name") for p in ports]
+    if len(ports) > 1 and ("http" not in names or not all(names)):
+        raise Invalid(
+            Reason.RUNTIME_INVALID,
+            f"{USER_CONTAINER} of MLServiceRuntime {runtime} has {len(ports)} ports: name all of them, and call the "
+            "one that serves requests http",
+        )
+    return [{"protocol": "TCP", **port} for port in ports]
+
+
+def _with_resources(containers: list[Any], resources: list[ContainerResources]) -> list[Any]:
+    known = {c.get("name") for c in containers}
+    wanted = {r.name: r.resources for r in resources}
+    for name in wanted:
+        if name not in known:
+            raise Invalid(
+                Reason.CONTAINER_NOT_FOUND,
+                f"containersResources names container {name}, the pod has: {', '.join(sorted(map(str, known)))}",
+            )
+    return [{**c, "resources": wanted[c["name"]]} if c.get("name") in wanted else dict(c) for c in containers]
+
+
+def _replacing(items: list[Any], item: Object, key: str) -> list[Any]:
+    return [*(other for other in items if other.get(key) != item[key]), item]
+
+
+def _schedule(template: Object, service: MLService) -> None:
+    scheduler = service.spec.scheduler
+    if scheduler and scheduler.t9k_scheduler:
+        template["spec"].setdefault("schedulerName", "t9k-scheduler")
+        metadata = template.setdefault("metadata", {})
+        metadata["labels"] = {
+            **metadata.get("labels", {}),
+            "scheduler.tensorstack.dev/queue": scheduler.t9k_scheduler.queue,
+        }
+
+
+def _set_defaults(spec: Object, server: Object, world: World) -> None:
+    """Safe where it cannot break an image; what the runtime or the user sets always wins.
+
+    Service links are off because a Service named `vllm` would set VLLM_PORT, which stops vLLM from starting.
+    """
+    spec.setdefault("enableServiceLinks", False)
+    spec.setdefault("automountServiceAccountToken", False)
+    for container in spec["containers"]:
+        container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    server.setdefault(
+        "readinessProbe",
+        {"tcpSocket": {"port": serving_port(server["ports"])}, "periodSeconds": 2, "timeoutSeconds": 2},
+    )
+    seconds = world.settings.pre_stop_seconds
+    if seconds and "preStop" not in server.get("lifecycle", {}):
+        grace = spec.setdefault("terminationGracePeriodSeconds", seconds + TERMINATION_SECONDS)
+        if grace > seconds:
+            server["lifecycle"] = {**server.get("lifecycle", {}), "preStop": {"sleep": {"seconds": seconds}}}

@@ -1,0 +1,130 @@
+"""The status of an MLService, the whole of it, computed from the present each time."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mlservice.api.meta import Object
+from mlservice.api.reasons import WAITS_FOR_USER, Reason
+from mlservice.plan.conditions import Condition, conditions
+from mlservice.plan.release import ReleasePlan
+from mlservice.plan.route import route_finding
+from mlservice.plan.unsupported import fields_supported
+from mlservice.plan.url import release_url, service_url
+from mlservice.plan.world import Event, Finding, Ref, World
+
+
+def status(world: World, releases: Sequence[ReleasePlan], routed: str, now: datetime) -> Object:
+    """Return the status; `releases` holds those of the spec, and the routed one if the spec no longer has it."""
+    service = world.service
+    generation = int(service.metadata.get("generation", 0))
+    return {
+        "observedGeneration": generation,
+        "address": {"url": service_url(world)},
+        "defaultRelease": routed,
+        "releases": [_release(world, release, routed) for release in releases],
+        "conditions": conditions(
+            _conditions(world, releases, routed), service.status.get("conditions", []), generation, now
+        ),
+    }
+
+
+def unreadable_status(obj: Object, error: str, now: datetime) -> Object:
+    """The status of an MLService that the API server accepted and we cannot read; the rest of it stays as it was."""
+    old, generation = obj.get("status", {}), int(obj["metadata"].get("generation", 0))
+    condition = Condition("Ready", False, Reason.INVALID_SPEC, f"The MLService cannot be read: {error}")
+    stalled = Condition("Stalled", True, condition.reason, condition.message)
+    rendered = conditions([condition, stalled], old.get("conditions", []), generation, now)
+    return {**old, "observedGeneration": generation, "conditions": rendered}
+
+
+def events(old: Object, new: Object) -> tuple[Event, ...]:
+    """Events for what changed in Ready; starting up is no news."""
+    before, after = _ready(old), _ready(new)
+    if not after:
+        return ()
+    happened = [] if before else [Event("Normal", Reason.CREATED, "The MLService was accepted")]
+    reason, message = Reason(after["reason"]), after["message"]
+    if after["status"] == "True" and before.get("status") != "True":
+        happened.append(Event("Normal", reason, message))
+    elif reason != Reason.PREDICTOR_NOT_READY and (before.get("reason"), before.get("message")) != (reason, message):
+        quiet = after["status"] == "True" or reason == Reason.PAUSED
+        happened.append(Event("Normal" if quiet else "Warning", reason, message))
+    return tuple(happened)
+
+
+def _ready(status: Object) -> Object:
+    return next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+
+
+def _release(world: World, release: ReleasePlan, routed: str) -> Object:
+    finding = release.finding
+    return {
+        "name": release.name,
+        "ready": release.ready,
+        "trafficPercent": 100 if release.name == routed else 0,
+        "url": release_url(world, release.name),
+        **({"reason": str(finding.reason), "message": finding.message} if finding else {}),
+        "readyReplicas": release.ready_replicas,
+        "totalReplicas": release.total_replicas,
+    }
+
+
+def _conditions(world: World, releases: Sequence[ReleasePlan], routed: str) -> Iterator[Condition]:
+    paused = world.service.paused
+    ready = _readiness(world, releases, routed)
+    broken = [r for r in releases if r.finding]
+    yield ready
+    yield Condition(
+        "ReleasesReady",
+        status=not broken,
+        reason=broken[0].finding.reason if broken and broken[0].finding else Reason.ALL_READY,
+        message="; ".join(f"{r.name}: {r.finding.message}" for r in broken if r.finding),
+    )
+    yield Condition("Paused", paused, Reason.PAUSED if paused else Reason.RUNNING)
+    stalled = [r for r in broken if r.finding and r.finding.reason in WAITS_FOR_USER]
+    if stalled and stalled[0].finding:
+        yield Condition("Stalled", True, stalled[0].finding.reason, stalled[0].finding.message)
+    elif not paused and (broken or not ready.status):
+        yield Condition("Reconciling", True, *_reason_of(broken, ready))
+    if warning := fields_supported(world.service):
+        yield warning
+
+
+def _reason_of(broken: Sequence[ReleasePlan], ready: Condition) -> tuple[Reason, str]:
+    finding = broken[0].finding if broken else None
+    return (finding.reason, finding.message) if finding else (ready.reason, ready.message)
+
+
+def _readiness(world: World, releases: Sequence[ReleasePlan], routed: str) -> Condition:
+    """Ready: the routed release has a ready pod, and the route leads to it."""
+    release = next(r for r in releases if r.name == routed)
+    waiting = next((r for r in releases if r.name == world.service.spec.default and r.name != routed), None)
+    finding = _blocking(world, release)
+    if finding:
+        return Condition("Ready", False, finding.reason, finding.message)
+    message = f"Release {routed} serves at {service_url(world)}{_without_gateway(world)}"
+    if waiting and waiting.finding:
+        message += f". Release {waiting.name} takes over once it is ready: {waiting.finding.message}"
+    elif release.finding:
+        message += f". It is being updated: {release.finding.reason}: {release.finding.message}"
+    return Condition("Ready", True, Reason.READY, message)
+
+
+def _blocking(world: World, release: ReleasePlan) -> Finding | None:
+    refused = world.refusals.get(Ref("Service", world.service.name)) or world.refusals.get(
+        Ref("HTTPRoute", world.service.name)
+    )
+    if refused:
+        return refused
+    if world.service.paused or not release.serving:
+        return release.finding or Finding(Reason.PREDICTOR_NOT_READY, f"Release {release.name} has no ready pod")
+    return route_finding(world)
+
+
+def _without_gateway(world: World) -> str:
+    if world.settings.gateway:
+        return ""
+    service = world.service
+    return (
+        f" inside the cluster; from elsewhere: kubectl -n {service.namespace} port-forward svc/{service.name} 8080:80"
+    )
