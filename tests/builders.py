@@ -14,7 +14,7 @@ from mlservice.plan.world import ref
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
-def a_runtime(name: str = "vllm-openai", **user_container: Any) -> Object:
+def a_runtime(name: str = "vllm-openai", /, **user_container: Any) -> Object:
     """A runtime in T9k's shape; keyword arguments change its user-container."""
     container = {
         "name": "user-container",

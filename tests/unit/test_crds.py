@@ -1,0 +1,41 @@
+"""The generated CRDs: committed, small enough for `kubectl apply`, every field described."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlservice.api import crd
+from mlservice.cli.main import manifest
+
+FOLDER = Path(__file__).parents[2] / "crds"
+APPLY_LIMIT = 262_144
+
+
+@pytest.mark.parametrize("file", crd.ALL)
+def test_committed_crd_is_the_generated_one(file: str) -> None:
+    assert (FOLDER / file).read_text() == manifest(file), "run `make crds` and commit the result"
+
+
+@pytest.mark.parametrize("file", crd.ALL)
+def test_plain_kubectl_apply_can_store_it(file: str) -> None:
+    assert len(manifest(file)) < APPLY_LIMIT
+
+
+@pytest.mark.parametrize("file", crd.ALL)
+def test_every_field_is_described(file: str) -> None:
+    schema = crd.ALL[file]()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert [path for path, node in _fields(schema, "") if not node.get("description")] == []
+
+
+KNOWN_TO_EVERYBODY = {"containerPort", "labels", "annotations"}
+
+
+def _fields(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in node.get("properties", {}).items():
+        in_port = path.endswith("ports[]")
+        if name not in KNOWN_TO_EVERYBODY and not in_port:
+            yield f"{path}.{name}", field
+        yield from _fields(field, f"{path}.{name}")
+    if "items" in node:
+        yield from _fields(node["items"], f"{path}[]")

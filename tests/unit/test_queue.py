@@ -1,0 +1,69 @@
+import asyncio
+
+from mlservice.cluster.queue import WorkQueue
+
+A, B, C = ("n", "a"), ("n", "b"), ("n", "c")
+
+
+async def drain(queue: WorkQueue) -> list[tuple[str, str]]:
+    keys = []
+    while not queue.idle:
+        key = await queue.get()
+        keys.append(key)
+        queue.done(key)
+    return keys
+
+
+def test_key_is_queued_once_and_urgent_keys_come_first() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        queue.add(A, urgent=False)
+        queue.add(B, urgent=False)
+        queue.add(C)
+        queue.add(A)
+        queue.add(A)
+        assert await drain(queue) == [C, A, B]
+
+    asyncio.run(scenario())
+
+
+def test_key_that_changes_while_it_is_handled_is_handled_once_more() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        queue.add(A)
+        key = await queue.get()
+        queue.add(A)
+        queue.add(A)
+        waiting = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        queue.done(key)
+        assert await waiting == A
+        queue.done(A)
+        assert queue.idle
+
+    asyncio.run(scenario())
+
+
+def test_failures_double_the_delay_and_success_forgets_them() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        delays = [queue.retry(A) for _ in range(20)]
+        assert 0.003 < delays[0] < 0.007
+        assert 40 < delays[-1] <= 72
+        queue.forget(A)
+        assert queue.retry(A) < 0.007
+
+    asyncio.run(scenario())
+
+
+def test_of_two_wishes_for_later_the_earlier_holds() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        queue.add_after(A, 60)
+        queue.add_after(A, 0.01)
+        queue.add_after(A, 60)
+        async with asyncio.timeout(5):
+            assert await queue.get() == A
+
+    asyncio.run(scenario())
