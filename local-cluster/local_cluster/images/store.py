@@ -1,0 +1,66 @@
+"""The image store of the node: images are put into it without copying what is there already."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from local_cluster import containerd
+from local_cluster.images.archive import Image, Layer, digest
+from local_cluster.packages import find
+from local_cluster.report import Failure, Stopwatch
+from local_cluster.state import State
+
+CONTENT = "io.containerd.content.v1.content/blobs"
+
+
+def put(state: State, image: Image, watch: Stopwatch) -> None:
+    """Put an image into containerd under its reference; nothing is done when it is there with the same content."""
+    if is_loaded(state, image):
+        return
+    started = watch.elapsed
+    known = set(containerd.ctr(state, "content", "ls", "-q").split())
+    for layer in image.layers:
+        if layer.digest not in known:
+            ingest(state, layer)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        image.write(archive, with_layers=False)
+        containerd.import_archive(state, archive)
+    watch.say(f"{image.reference}: loaded in {watch.elapsed - started:.1f} s")
+
+
+def is_loaded(state: State, image: Image) -> bool:
+    """Whether the node has exactly this image."""
+    lines = containerd.ctr(state, "images", "ls", f"name=={image.reference}").splitlines()[1:]
+    return any(line.split()[0] == image.reference and digest(image.manifest) in line for line in lines)
+
+
+def ingest(state: State, layer: Layer) -> None:
+    """Give containerd a layer: by a hard link into its store where the disk is the same, else by copying.
+
+    `content ingest` then registers the layer for the kubelet's namespace. It needs a file that can be sought in as its
+    standard input; it finds the link and reads nothing (2.5 GB: 2 s instead of 25 s).
+    """
+    place = state.containerd / CONTENT / layer.digest.replace(":", "/")
+    if place.parent.is_dir() and not place.exists():
+        with contextlib.suppress(OSError):  # on another disk the ingestion copies
+            os.link(layer.path, place)
+    command = [
+        find("ctr") or "ctr",
+        "-a",
+        str(state.containerd_socket),
+        "-n",
+        containerd.NAMESPACE,
+        "content",
+        "ingest",
+    ]
+    command += [f"--expected-digest={layer.digest}", f"--expected-size={layer.size}", layer.digest]
+    with layer.path.open("rb") as file:
+        done = subprocess.run(command, stdin=file, check=False, capture_output=True, text=True)
+    if done.returncode != 0 and "already exists" not in done.stderr:
+        raise Failure(
+            f"containerd did not take the layer {layer.path}: {done.stderr.strip()}",
+            "Is there space left on its disk? See also: python -m local_cluster logs containerd",
+        )
