@@ -3,11 +3,10 @@
 python -m local_cluster.images build operator vllm-cpu
 """
 
-from local_cluster.images import base, busybox, operator, pause, store, vllm_cpu
+from local_cluster.images import base, busybox, operator, pause, vllm_cpu
 from local_cluster.images.archive import Image
 from local_cluster.images.recipe import Recipe
 from local_cluster.report import Failure, Stopwatch
-from local_cluster.state import State
 
 RECIPES: dict[str, Recipe] = {
     "pause": pause.RECIPE,
@@ -33,14 +32,3 @@ def reference(name: str) -> str:
 def build(name: str, watch: Stopwatch | None = None) -> Image:
     """Make an image where the cache does not have it."""
     return recipe(name).build(watch)
-
-
-def load(state: State, *names: str, watch: Stopwatch | None = None) -> dict[str, str]:
-    """Build images where needed and put them into the node's image store; returns their references by name."""
-    watch = watch or Stopwatch()
-    loaded = {}
-    for name in names:
-        image = build(name, watch)
-        store.put(state, image, watch)
-        loaded[name] = image.reference
-    return loaded

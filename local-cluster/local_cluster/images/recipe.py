@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,11 +70,10 @@ class Recipe:
     def layers(self, watch: Stopwatch) -> tuple[Layer, ...]:
         """The layers, lowest first, made where the cache does not have them."""
         below = self.parent.layers(watch) if self.parent else ()
-        with kept(self.folder) as empty:
+        folder = self.folder
+        with kept(folder) as empty:
             if empty:
-                watch.say(
-                    f"{self.name}: building its layer (about {self.seconds} s on 2 cores with nothing cached) ..."
-                )
+                watch.say(f"{self.name}: building its layer (about {self.seconds} s on 2 cores, nothing cached) ...")
                 started = watch.elapsed
                 tree = empty / "tree"
                 tree.mkdir(mode=0o755)
@@ -83,9 +82,18 @@ class Recipe:
                 layer.path.chmod(0o444)  # containerd's store shares the file by a hard link
                 shutil.rmtree(tree)
                 (empty / "layer.json").write_text(json.dumps({"digest": layer.digest, "size": layer.size}))
+                if self.folder != folder:
+                    raise Failure(f"What {self.name} is made from changed while it was built.", "Run it again.")
                 watch.say(f"{self.name}: {layer.size / 1e6:.0f} MB, built in {watch.elapsed - started:.0f} s")
-        made = json.loads((self.folder / "layer.json").read_text())
-        return (*below, Layer(self.folder / "layer.tar", made["digest"], made["size"]))
+                forget(folder.parent.glob(f"{self.name}-{'[0-9a-f]' * len(self.key)}"))
+        made = json.loads((folder / "layer.json").read_text())
+        return (*below, Layer(folder / "layer.tar", made["digest"], made["size"]))
+
+
+def forget(folders: Iterable[Path], keep: int = 1) -> None:
+    """Remove all but the newest folders: a new one is being added, and a changed source comes back now and then."""
+    for old in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def from_nvidia(wheels: Path) -> list[Path]:
 def stubs(torch: zipfile.ZipFile, folder: Path) -> list[Path]:
     """Compile libraries that have the functions and types which torch_python wants from CUDA's."""
     libraries = [name for name in torch.namelist() if name.startswith("torch/lib/") and ".so" in name]
-    torch.extractall(folder, libraries)  # noqa: S202
+    torch.extractall(folder, libraries)
     kind: dict[str, str] = {}
     have: set[str] = set()
     for name in libraries:

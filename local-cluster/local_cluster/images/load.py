@@ -15,7 +15,7 @@ from local_cluster.state import State
 CONTENT = "io.containerd.content.v1.content/blobs"
 
 
-def put(state: State, image: Image, watch: Stopwatch) -> None:
+def load(state: State, image: Image, watch: Stopwatch) -> None:
     """Put an image into containerd under its reference; nothing is done when it is there with the same content."""
     if is_loaded(state, image):
         return
@@ -47,16 +47,8 @@ def ingest(state: State, layer: Layer) -> None:
     if place.parent.is_dir() and not place.exists():
         with contextlib.suppress(OSError):  # on another disk the ingestion copies
             os.link(layer.path, place)
-    command = [
-        find("ctr") or "ctr",
-        "-a",
-        str(state.containerd_socket),
-        "-n",
-        containerd.NAMESPACE,
-        "content",
-        "ingest",
-    ]
-    command += [f"--expected-digest={layer.digest}", f"--expected-size={layer.size}", layer.digest]
+    command = [find("ctr") or "ctr", "-a", str(state.containerd_socket), "-n", containerd.NAMESPACE]
+    command += ["content", "ingest", f"--expected-digest={layer.digest}", f"--expected-size={layer.size}", layer.digest]
     with layer.path.open("rb") as file:
         done = subprocess.run(command, stdin=file, check=False, capture_output=True, text=True)
     if done.returncode != 0 and "already exists" not in done.stderr:
