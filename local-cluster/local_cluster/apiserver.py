@@ -1,6 +1,7 @@
 """A real API server on loopback for tests: no privileges, random ports, several at once, gone with its owner."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from local_cluster.api import Api, wait
 from local_cluster.controlplane import ControlPlane
 from local_cluster.kwok import kwok
 from local_cluster.program import Program
-from local_cluster.report import Failure, tail
+from local_cluster.report import Failure, Stopwatch, tail
 
 
 class ApiLevel:
@@ -72,13 +73,25 @@ class ApiLevel:
             self.stop()
             raise
 
+    def up(self, watch: Stopwatch) -> None:
+        """Start a level that outlives this process, unless it runs already; one that does not answer is replaced."""
+        if supervision.running_in(self.folder) and self.api.is_ready():
+            watch.say(f"The API level runs already: https://{self.api.host}")
+            return
+        self.stop()
+        self.folder.mkdir(parents=True)
+        self.start()
+        watch.say(f"The API level is ready: https://{self.api.host}")
+
     def stop(self) -> None:
         """End every program and remove the folder."""
         if self.supervisor is not None:
             assert self.supervisor.stdin is not None
             self.supervisor.stdin.close()
-            self.supervisor.wait()
+            if self.owned:
+                self.supervisor.wait()
             self.supervisor = None
+        supervision.stop(self.folder, signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def pid(self, name: str) -> int:

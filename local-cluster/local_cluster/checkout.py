@@ -13,3 +13,18 @@ def cache() -> Path:
     """The folder outside the checkout that outlives clusters: built programs and images, keyed by content."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "mlservice"
+
+
+def publish(kubeconfig: Path) -> None:
+    """Make a cluster's kubeconfig this checkout's."""
+    LOCAL.mkdir(exist_ok=True)
+    temporary = KUBECONFIG.with_name(f"kubeconfig.{os.getpid()}")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(kubeconfig.read_bytes())
+    temporary.rename(KUBECONFIG)
+
+
+def withdraw(kubeconfig: Path) -> None:
+    """Remove this checkout's kubeconfig if it is the one of that cluster."""
+    if KUBECONFIG.exists() and kubeconfig.exists() and KUBECONFIG.read_bytes() == kubeconfig.read_bytes():
+        KUBECONFIG.unlink()

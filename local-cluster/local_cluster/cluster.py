@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,21 +12,20 @@ from local_cluster import (
     containerd,
     dns,
     gateway,
+    images,
     kubelet,
     ports,
-    sandbox,
     supervision,
 )
 from local_cluster.api import Api, wait
 from local_cluster.controlplane import ControlPlane
-from local_cluster.images import pause
+from local_cluster.images.load import load
 from local_cluster.network import Network
-from local_cluster.pki import write_private
 from local_cluster.program import Program
 from local_cluster.report import Failure, Stopwatch, tail
 from local_cluster.sandbox import Sandbox
 from local_cluster.settings import Settings
-from local_cluster.state import State
+from local_cluster.state import DEFAULT, State
 
 KEPT_BY_DOWN = {"containerd", "lock"}
 
@@ -83,11 +81,10 @@ class Cluster:
         """End the cluster and remove all that it left but the image store."""
         self.sandbox.stop()
         self.sandbox.clean()
+        checkout.withdraw(self.state.kubeconfig)
         for path in self.state.root.iterdir():
             if path.name not in KEPT_BY_DOWN:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        if checkout.KUBECONFIG.is_file() and self._is_ours(checkout.KUBECONFIG):
-            checkout.KUBECONFIG.unlink()
 
     def plan(self) -> supervision.Plan:
         """Write certificates and configurations, and return what the supervisor shall run."""
@@ -155,7 +152,7 @@ class Cluster:
         watch.say(f"Started {len(plan.programs)} programs in {self.state.root}")
 
     def _check_neighbours(self) -> None:
-        for root in set(sandbox.supervisors().values()):
+        for root in set(supervision.running().values()):
             other = Settings.read(State(root)) if (root / "cluster.json").exists() else None
             if other is not None and other.network == self.settings.network and root != self.state.root:
                 raise Failure(
@@ -167,10 +164,10 @@ class Cluster:
     def _settle(self, watch: Stopwatch) -> None:
         self.network.lay_fallbacks()
         self.network.lay_routes()
-        self._wait("containerd", "containerd", self.state.containerd_socket.exists, 20)
-        self._load_pause()
-        checkout.LOCAL.mkdir(exist_ok=True)
-        write_private(checkout.KUBECONFIG, self.state.kubeconfig.read_bytes())
+        self._wait("containerd", "containerd", lambda: containerd.answers(self.state), 20)
+        load(self.state, images.build("pause", watch), watch)
+        if self.state.root == DEFAULT:
+            checkout.publish(self.state.kubeconfig)
         self._wait("The API server", "kube-apiserver", self.api.is_ready, 60)
         watch.say(f"The API server is ready: {self.plane.url}")
         api = self.api
@@ -186,19 +183,6 @@ class Cluster:
         watch.say(f"Node {kubelet.NODE} is Ready, with {gpus}")
         self._wait("The Gateway", "traefik", lambda: gateway.is_programmed(api), 60)
         watch.say(f"Gateway {gateway.NAMESPACE}/mlservice listens on 127.0.0.1:{self.settings.http_port}")
-
-    def _load_pause(self) -> None:
-        def loaded() -> bool:
-            try:
-                return pause.REFERENCE in containerd.images(self.state)
-            except Failure:
-                return False  # the socket is there a moment before it answers
-
-        if not loaded():
-            with tempfile.TemporaryDirectory() as folder:
-                archive = Path(folder) / "pause.tar"
-                pause.write(archive)
-                containerd.import_archive(self.state, archive)
 
     def _answers(self, seconds: float) -> bool:
         try:
@@ -219,9 +203,6 @@ class Cluster:
                 return False
 
         wait(what, reached, seconds, explain)
-
-    def _is_ours(self, kubeconfig: Path) -> bool:
-        return f"https://127.0.0.1:{self.settings.api_port}\n" in kubeconfig.read_text()
 
 
 def require_root(uid: int) -> None:

@@ -82,6 +82,17 @@ def ctr(state: State, *arguments: str) -> str:
     return done.stdout
 
 
+def answers(state: State) -> bool:
+    """Does containerd answer? Its socket is there a moment before."""
+    if not state.containerd_socket.exists():
+        return False
+    try:
+        ctr(state, "version")
+    except Failure:
+        return False
+    return True
+
+
 def images(state: State) -> list[str]:
     """The names of the images in the store."""
     return ctr(state, "images", "ls", "-q").split()

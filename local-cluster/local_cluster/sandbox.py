@@ -40,7 +40,7 @@ class Sandbox:
 
     def pids(self) -> list[int]:
         """The owner of the namespaces and their PID 1, as the host numbers them; empty when nothing runs."""
-        return owners(self.state.root)
+        return supervision.running_in(self.state.root)
 
     def prepare(self) -> list[list[str]]:
         """What PID 1 runs before it starts the first program."""
@@ -75,16 +75,7 @@ class Sandbox:
 
     def stop(self) -> None:
         """End every process of the namespaces, and with them mounts, links and rules."""
-        for pid in self.pids():
-            os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while self.pids():
-            if time.monotonic() > deadline:
-                raise Failure(
-                    f"The processes {self.pids()} of the cluster in {self.state.root} do not end.",
-                    "One of them hangs in the kernel, for example on a dead network disk. Look at /proc/PID/stack.",
-                )
-            time.sleep(0.02)
+        supervision.stop(self.state.root, signal.SIGKILL)
 
     def clean(self) -> None:
         """Remove what does not end with the namespaces."""
@@ -120,7 +111,7 @@ class Sandbox:
         """The supervisor's pid: the only child of `unshare`, there once the namespaces are."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            children = children_of(unshare.pid)
+            children = supervision.children(unshare.pid)
             if children:
                 return children[0]
             if unshare.poll() is not None:
@@ -130,29 +121,3 @@ class Sandbox:
             f"Namespaces cannot be made here:\n{tail(self.state.log / 'supervisor.log', 5)}",
             "The node level needs root with CAP_SYS_ADMIN: in a container, run it privileged.",
         )
-
-
-def owners(root: Path) -> list[int]:
-    """The pids of every supervisor of a state folder and of the `unshare` that holds it."""
-    return [pid for pid, folder in supervisors().items() if folder == root]
-
-
-def supervisors() -> dict[int, Path]:
-    """Every supervisor on this machine, and every `unshare` that holds one, with its state folder."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            argv = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        except OSError:
-            continue
-        if len(argv) > 2 and Path(os.fsdecode(argv[-2])).name == supervision.SCRIPT.name:
-            found[int(process.name)] = Path(os.fsdecode(argv[-1]))
-    return found
-
-
-def children_of(pid: int) -> list[int]:
-    """The child processes of a process."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []

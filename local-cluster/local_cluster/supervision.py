@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from local_cluster.program import Program
+from local_cluster.report import Failure
 
 SCRIPT = Path(__file__).with_name("supervisor.py")
 
@@ -68,3 +71,43 @@ def program(folder: Path, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return document
+
+
+def running() -> dict[int, Path]:
+    """The folder of every supervisor on this machine, and of every `unshare` that holds one, by its pid."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        except OSError:
+            continue
+        if len(argv) > 2 and Path(os.fsdecode(argv[-2])).name == SCRIPT.name:
+            found[int(process.name)] = Path(os.fsdecode(argv[-1]))
+    return found
+
+
+def running_in(folder: Path) -> list[int]:
+    """The pids of the supervisor of a folder and of the `unshare` that holds it."""
+    return [pid for pid, its_folder in running().items() if its_folder == folder]
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process; empty when it is gone."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def stop(folder: Path, number: signal.Signals) -> None:
+    """Send a signal to the supervisor of a folder and wait until it is gone, and with it all that it started."""
+    for pid in running_in(folder):
+        os.kill(pid, number)
+    deadline = time.monotonic() + 20
+    while pids := running_in(folder):
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"The processes {pids} of the cluster in {folder} do not end.",
+                "One of them hangs in the kernel, for example on a dead network disk. Look at /proc/PID/stack.",
+            )
+        time.sleep(0.02)
