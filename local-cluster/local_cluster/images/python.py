@@ -37,7 +37,8 @@ class Interpreter:
         """Install packages below `tree`/`target` with uv; `requirements` are its arguments, for example -r FILE."""
         folder = tree / target.lstrip("/")
         command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += [f"--python-version={self.version}", f"--target={folder}", *requirements]
+        # Copies: a file that is linked from uv's cache changes, says tar, when another uv links it meanwhile.
+        command += ["--link-mode=copy", f"--python-version={self.version}", f"--target={folder}", *requirements]
         run(command, "Installing Python packages failed")
         (folder / ".lock").unlink(missing_ok=True)
         for script in (folder / "bin").glob("*"):
