@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from local_cluster import binaries, checkout, images, install, status, supervision
+from local_cluster import binaries, checkout, images, install, status, supervision, volume
+from local_cluster.api import Api
 from local_cluster.apiserver import ApiLevel
 from local_cluster.cluster import Cluster
 from local_cluster.provider import Current, Kind, Local, Provider
@@ -57,6 +58,11 @@ def parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser("uninstall", help="remove the operator and its definitions")
     verb.set_defaults(run=uninstall_operator)
+
+    verb = verbs.add_parser("volume", help="make a folder of this machine the volume of a claim")
+    verb.add_argument("claim", help="name of the PersistentVolumeClaim")
+    verb.add_argument("-n", "--namespace", default="default")
+    verb.set_defaults(run=provide_volume)
 
     verb = verbs.add_parser("logs", help="the log of a program, for example kubelet")
     verb.add_argument("component")
@@ -154,6 +160,18 @@ def install_operator(arguments: argparse.Namespace) -> None:
 def uninstall_operator(arguments: argparse.Namespace) -> None:
     """Remove the operator from the cluster."""
     install.uninstall(os.environ.get("CLUSTER") or "local", http_port(arguments), Stopwatch())
+
+
+def provide_volume(arguments: argparse.Namespace) -> None:
+    """Provide a claim's volume where the cluster has no provisioner, which is the local one."""
+    cluster = provider(arguments)
+    if not isinstance(cluster, Local):
+        print(f"Nothing to do: the cluster's storage class provides the volume of claim {arguments.claim}.")
+        return
+    if Settings.read(cluster.state) is None:
+        raise Failure(f"No cluster runs in {cluster.state.root}.", "Start one: python -m local_cluster up")
+    folder = volume.provide(cluster.state, Api(cluster.state.kubeconfig), arguments.namespace, arguments.claim)
+    print(f"Claim {arguments.namespace}/{arguments.claim} gets the folder {folder}: put models there.")
 
 
 def http_port(arguments: argparse.Namespace) -> int:
