@@ -56,6 +56,8 @@ class Image:
                 "os": "linux",
                 "config": self.settings,
                 "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
+                # Optional in the specification, but buildah builds on no image without it.
+                "history": [{"created_by": layer.path.parent.name} for layer in self.layers],
             }
         )
 

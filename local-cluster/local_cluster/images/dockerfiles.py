@@ -1,7 +1,7 @@
 """The project's Dockerfiles, built with buildah: no Docker engine, no registry, and a base image of our own.
 
 Their instructions run as written, with two substitutions: the base is Debian's Python with pip instead of an image from
-a registry, and TORCH_INDEX is a folder with the wheel of `torch_cpu`. The GPU image is built on the CPU one.
+a registry, and TORCH_INDEX is a folder that `torch_cpu` made. The GPU image is built on the CPU one.
 """
 
 import os
@@ -78,7 +78,7 @@ class Buildah:
             command += [f"--build-arg=BASE_IMAGE={self.base(dockerfile)}", f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"]
             command.append(f"--volume={pip_configuration(Path(folder))}:/etc/pip.conf:ro")
             if dockerfile.name == "vllm-cpu":
-                index = wheel_index(Path(folder), torch_cpu.wheel(self.watch))
+                index = torch_cpu.index(self.watch)
                 command += [f"--volume={index}:/{index.name}:ro", f"--build-arg=TORCH_INDEX=file:///{index.name}"]
             self.run(*command, str(checkout.ROOT))
         container = self.run("from", tag(dockerfile.name)).strip()
@@ -118,13 +118,3 @@ def pip_configuration(folder: Path) -> Path:
     path = folder / "pip.conf"
     path.write_text("\n".join(dict.fromkeys(lines)) + "\n")
     return path
-
-
-def wheel_index(folder: Path, wheel: Path) -> Path:
-    """A package index with one wheel, in the form of PEP 503; its name changes with the wheel."""
-    index = folder / f"index-{wheel.parent.name}"
-    (index / "torch").mkdir(parents=True)
-    os.link(wheel, index / "torch" / wheel.name) if same_disk(wheel, index) else copy(wheel, index / "torch" / wheel.name)
-    name = wheel.name.replace("+", "%2B")
-    (index / "torch" / "index.html").write_text(f'<!DOCTYPE html><a href="{name}">{wheel.name}</a>\n')
-    return index
