@@ -1,7 +1,9 @@
 """The owner's side of the supervisor: what it shall run, its start, and what became of its programs."""
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -101,13 +103,23 @@ def children(pid: int) -> list[int]:
 
 def stop(folder: Path, number: signal.Signals) -> None:
     """Send a signal to the supervisor of a folder and wait until it is gone, and with it all that it started."""
+    ends = select.poll()
+    waiting = {}
     for pid in running_in(folder):
-        os.kill(pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            waiting[descriptor] = pid
+            ends.register(descriptor, select.POLLIN)
+            os.kill(pid, number)
     deadline = time.monotonic() + 20
-    while pids := running_in(folder):
+    while waiting:
+        # PID 1 of a namespace ends after all others in it.
+        for descriptor, _ in ends.poll(100):
+            ends.unregister(descriptor)
+            os.close(descriptor)
+            del waiting[descriptor]
         if time.monotonic() > deadline:
             raise Failure(
-                f"The processes {pids} of the cluster in {folder} do not end.",
+                f"The processes {sorted(waiting.values())} of the cluster in {folder} do not end.",
                 "One of them hangs in the kernel, for example on a dead network disk. Look at /proc/PID/stack.",
             )
-        time.sleep(0.02)

@@ -33,7 +33,7 @@ def manifest(name: str, folder: Path, namespace: str, claim: str) -> dict[str, A
         "metadata": {"name": name},
         "spec": {
             "capacity": {"storage": SIZE},
-            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"],
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": {"namespace": namespace, "name": claim},
             "hostPath": {"path": str(folder), "type": "Directory"},
