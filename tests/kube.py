@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from local_cluster.api import Api
-from mlservice.cluster.resources import CHILDREN, CLAIM, MLSERVICE, POD, RUNTIME, Resource
+from mlservice.cluster.resources import CHILDREN, CLAIM, LEASE, MLSERVICE, POD, RUNTIME, Resource
 
 T = TypeVar("T")
 Object = dict[str, Any]
 
 NAMESPACE = Resource("Namespace", "v1", "namespaces")
-RESOURCES = {r.kind: r for r in (MLSERVICE, RUNTIME, CLAIM, POD, NAMESPACE, *CHILDREN.values())}
+RESOURCES = {r.kind: r for r in (MLSERVICE, RUNTIME, CLAIM, POD, LEASE, NAMESPACE, *CHILDREN.values())}
 
 
 class Refused(Exception):
@@ -50,7 +50,7 @@ class Kube:
         return result
 
 
-def eventually(what: str, look: Callable[[], T | None], seconds: float = 10) -> T:
+def eventually(what: str, look: Callable[[], T | None], seconds: float = 30) -> T:
     """Look until something true is seen; an AssertionError after that."""
     deadline = time.monotonic() + seconds
     while True:

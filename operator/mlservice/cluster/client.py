@@ -33,8 +33,11 @@ class ApiError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the object itself is refused, so that only a change of it, or of the cluster's rules, can help."""
-        return self.status in (400, 403, 404, 405, 413, 415, 422)
+        """Whether the object itself is refused, so that only a change of it, or of the cluster's rules, can help.
+
+        An apply with a field that the kind does not have is answered with 500, and no code to know it by.
+        """
+        return self.status in (400, 403, 404, 405, 413, 415, 422) or "field not declared in schema" in self.message
 
 
 class NotLeading(Exception):

@@ -110,8 +110,7 @@ class Store:
         version = "0"
         async for page in client.pages(self.resource, namespace, selector):
             version = page["metadata"]["resourceVersion"]
-            for item in page["items"]:
-                objects.append(self.project(item))
+            objects += [self.project(self._typed(item)) for item in page["items"]]
         self.replace(objects, int(version))
         return version
 
@@ -148,6 +147,10 @@ class Store:
                     self.put(obj)
             version = obj["metadata"]["resourceVersion"]
         return version
+
+    def _typed(self, item: Object) -> Object:
+        """Items of a list come without apiVersion and kind, which the list itself carries."""
+        return {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **item}
 
     def _forget_owner(self, key: Key, old: Object | None) -> None:
         owner = self.owner(old) if old else None

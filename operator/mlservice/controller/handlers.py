@@ -8,7 +8,6 @@ import kopf
 
 from mlservice.api.meta import GROUP, VERSION, Object
 from mlservice.cluster.client import Client
-from mlservice.cluster.resources import MLSERVICE, RUNTIME
 from mlservice.cluster.store import Store
 from mlservice.controller.observe import Cluster
 
@@ -40,8 +39,9 @@ def registry(cluster: Cluster, client: Client) -> kopf.OperatorRegistry:
     """Handlers of the two kinds that users write, and of the login, which is the client's own."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_logging_in(client))
-    for resource, store in ((MLSERVICE, cluster.services), (RUNTIME, cluster.runtimes)):
-        kopf.on.event(GROUP, VERSION, resource.plural, id=resource.plural, registry=handlers)(_storing(store))
+    for store in (cluster.services, cluster.runtimes):
+        plural = store.resource.plural
+        kopf.on.event(GROUP, VERSION, plural, id=plural, registry=handlers)(_storing(store))
     return handlers
 
 
@@ -64,7 +64,7 @@ def settings() -> kopf.OperatorSettings:
 def _logging_in(client: Client) -> Any:
     async def login(**_: Any) -> kopf.ConnectionInfo:
         configuration = client.configuration
-        scheme, _, token = (await client.authorization()).partition(" ")
+        scheme, _space, token = (await client.authorization()).partition(" ")
         return kopf.ConnectionInfo(
             server=configuration.host,
             ca_path=configuration.ssl_ca_cert,

@@ -100,9 +100,8 @@ class Cluster:
             self.queue.add(owner)
 
     def _reference_changed(self, obj: Object) -> None:
-        namespace, name = key_of(obj)
-        kind = obj.get("kind") or CLAIM.kind
-        for key in list(self._dependents.get((namespace, Ref(kind, name)), ())):
+        namespace, _ = key_of(obj)
+        for key in list(self._dependents.get((namespace, ref(obj)), ())):
             self.queue.add(key, urgent=False)
 
     def _index(self, key: Key) -> None:

@@ -16,6 +16,7 @@ def pod(obj: Object) -> Object:
     spec = obj.get("spec", {})
     status = obj.get("status", {})
     return {
+        "kind": obj["kind"],
         "metadata": _metadata(obj),
         "spec": {
             **_picked(spec, "nodeName"),
@@ -29,6 +30,7 @@ def pod(obj: Object) -> Object:
 
 def claim(obj: Object) -> Object:
     return {
+        "kind": obj["kind"],
         "metadata": _metadata(obj),
         "spec": _picked(obj.get("spec", {}), "accessModes", "volumeName"),
         "status": _picked(obj.get("status", {}), "phase"),

@@ -1,0 +1,98 @@
+"""The process: it starts, dies, comes back, stands by, and says what is wrong."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from builders import a_runtime, a_service
+from kube import Kube, eventually
+from local_cluster.apiserver import ApiLevel
+from rig import Operator, Project, install_crds
+
+
+@pytest.fixture(scope="module")
+def own_kube():
+    """A server of their own: these operators would compete with the session's."""
+    with ApiLevel() as level:
+        kube = Kube(level.kubeconfig)
+        install_crds(kube)
+        yield kube
+
+
+@pytest.fixture
+def own_project(own_kube):
+    project = Project(own_kube)
+    project.create(a_runtime())
+    return project
+
+
+def test_killed_operator_comes_back_and_writes_nothing_that_is_there(own_kube, own_project, tmp_path):
+    operator = Operator(own_kube, tmp_path / "log")
+    own_project.create(a_service())
+    own_project.roll_out("llama-predict-v1")
+    own_project.reason("Ready")
+    operator.kill()
+    before = snapshot(own_project)
+    operator.start()
+    own_project.create(a_service("second"))
+    own_project.reason("PredictorNotReady", "second")
+    assert snapshot(own_project) == before
+    operator.stop()
+
+
+def snapshot(project: Project) -> list[str]:
+    names = [("MLService", "llama"), ("Deployment", "llama-predict-v1"), ("Service", "llama")]
+    return [project.there(kind, name)["metadata"]["resourceVersion"] for kind, name in names]
+
+
+def test_what_was_deleted_while_it_was_down_is_not_made_again(own_kube, own_project, tmp_path):
+    operator = Operator(own_kube, tmp_path / "log")
+    own_project.create(a_service())
+    own_project.there("Deployment", "llama-predict-v1")
+    operator.kill()
+    own_project.delete("MLService", "llama")
+    own_project.delete("Deployment", "llama-predict-v1")
+    operator.start()
+    own_project.create(a_service("second"))
+    own_project.reason("PredictorNotReady", "second")
+    assert own_project.get("Deployment", "llama-predict-v1") is None
+    operator.stop()
+
+
+def test_standby_is_ready_and_takes_over_at_once_when_the_leader_ends(own_kube, own_project, tmp_path):
+    first = Operator(own_kube, tmp_path / "first")
+    eventually("the first leads", lambda: "Leading" in first.text())
+    second = Operator(own_kube, tmp_path / "second")
+    eventually("the second is up", lambda: "campaigning" in second.text())
+    assert second.get("/readyz") == second.get("/healthz") == "ok\n"
+    assert "Leading" not in second.text()
+    first.stop()
+    own_project.create(a_service())
+    own_project.there("Deployment", "llama-predict-v1")
+    assert "mlservice_leader 1.0" in second.get("/metrics")
+    second.stop()
+
+
+def test_operator_started_before_the_crds_waits_for_them(tmp_path):
+    with ApiLevel() as level:
+        kube = Kube(level.kubeconfig)
+        operator = Operator(kube, tmp_path / "log")
+        eventually("it says so", lambda: "apply crds/ first" in operator.text())
+        install_crds(kube)
+        project = Project(kube)
+        project.create(a_runtime())
+        project.create(a_service())
+        project.reason("PredictorNotReady")
+        operator.stop()
+
+
+def test_wrong_setting_and_missing_cluster_are_told_in_one_line(tmp_path):
+    for environment, word in (({"MLSERVICE_URL": "nonsense"}, "MLSERVICE_URL must look like"), ({}, "KUBECONFIG")):
+        settings = {"KUBECONFIG": str(tmp_path / "none"), "MLSERVICE_HTTP_PORT": "0", **environment}
+        result = subprocess.run(
+            [sys.executable, "-m", "mlservice"], env=os.environ | settings, capture_output=True, text=True, timeout=30
+        )
+        assert result.returncode == 2
+        assert word in result.stderr
+        assert "Traceback" not in result.stderr
