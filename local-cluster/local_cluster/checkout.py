@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from local_cluster import files
+
 ROOT = Path(__file__).resolve().parents[2]
 GO_MODULES = ROOT / "local-cluster" / "go"
 LOCAL = ROOT / ".local-cluster"
@@ -18,10 +20,7 @@ def cache() -> Path:
 def publish(kubeconfig: Path) -> None:
     """Make a cluster's kubeconfig this checkout's."""
     LOCAL.mkdir(exist_ok=True)
-    temporary = KUBECONFIG.with_name(f"kubeconfig.{os.getpid()}")
-    temporary.touch(mode=0o600)
-    temporary.write_bytes(kubeconfig.read_bytes())
-    temporary.rename(KUBECONFIG)
+    files.write(KUBECONFIG, kubeconfig.read_text(), mode=0o600)
 
 
 def withdraw(kubeconfig: Path) -> None:

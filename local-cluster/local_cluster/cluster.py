@@ -69,7 +69,7 @@ class Cluster:
         if self.sandbox.pids() and not self.runs(plan):
             watch.say("The cluster runs with other settings or programs: starting it again")
             self.sandbox.stop()
-        if self.sandbox.pids() and not self._answers(5):
+        if self.sandbox.pids() and not (self.network.has_link() and self._answers(20)):
             watch.say("The cluster runs but does not answer: starting it again")
             self.sandbox.stop()
         if not self.sandbox.pids():
@@ -145,8 +145,10 @@ class Cluster:
                 f"Port {self.settings.http_port} of 127.0.0.1 is taken by {ports.holder(self.settings.http_port)}.",
                 "Stop it, or choose another port, for example --http-port 8080; the URLs of services carry it then.",
             )
-        for leftover in (self.state.root / "cni", self.state.log):
-            shutil.rmtree(leftover, ignore_errors=True)
+        # From here on `down` has something to remove, and only now is it certain that it belongs to no other cluster.
+        self.settings.write(self.state)
+        # The addresses of pods whose sandboxes ended with the old namespaces.
+        shutil.rmtree(self.state.root / "cni", ignore_errors=True)
         self.state.containerd_socket.unlink(missing_ok=True)
         self.sandbox.start(plan)
         watch.say(f"Started {len(plan.programs)} programs in {self.state.root}")

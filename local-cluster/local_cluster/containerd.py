@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from local_cluster import files
 from local_cluster.network import Network
 from local_cluster.packages import CNI, find
 from local_cluster.program import Program
@@ -45,7 +46,7 @@ disabled_plugins = [
 def containerd(state: State, network: Network) -> Program:
     """Write the configuration and return the program."""
     configuration = state.etc / "containerd.toml"
-    configuration.write_text(CONFIGURATION.format(state=state, pause=PAUSE, cni=CNI))
+    files.write(configuration, CONFIGURATION.format(state=state, pause=PAUSE, cni=CNI))
     conflist = {
         "cniVersion": "1.0.0",
         "name": "mlservice",
@@ -66,7 +67,7 @@ def containerd(state: State, network: Network) -> Program:
         ],
     }
     (state.etc / "cni").mkdir(exist_ok=True)
-    (state.etc / "cni" / "10-mlservice.conflist").write_text(json.dumps(conflist, indent=1))
+    files.write(state.etc / "cni" / "10-mlservice.conflist", json.dumps(conflist, indent=1))
     return Program("containerd", [find("containerd") or "containerd", f"--config={configuration}"])
 
 

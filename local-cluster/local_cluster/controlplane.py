@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from local_cluster import binaries
+from local_cluster import binaries, files
 from local_cluster.pki import Authority
 from local_cluster.program import Program
 
@@ -135,7 +135,7 @@ class ControlPlane:
             "clientConnection": {"kubeconfig": str(kubeconfig), "qps": 500, "burst": 1000},
             "leaderElection": {"leaderElect": False},
         }
-        configuration.write_text(yaml.safe_dump(manifest, sort_keys=False))
+        files.write(configuration, yaml.safe_dump(manifest, sort_keys=False))
         return Program(
             "kube-scheduler",
             [

@@ -1,6 +1,6 @@
 """The cluster's DNS: a small CoreDNS as a process of the node, and the Service that leads to it."""
 
-from local_cluster import binaries
+from local_cluster import binaries, files
 from local_cluster.api import Api
 from local_cluster.network import Network
 from local_cluster.pki import Authority
@@ -26,7 +26,7 @@ def dns(state: State, network: Network, authority: Authority, url: str) -> Progr
     """Write the configuration and return the program."""
     kubeconfig = authority.kubeconfig("dns", url, "dns", "system:masters")
     corefile = state.etc / "Corefile"
-    corefile.write_text(COREFILE.format(address=network.node, kubeconfig=kubeconfig))
+    files.write(corefile, COREFILE.format(address=network.node, kubeconfig=kubeconfig))
     return Program("dns", [str(binaries.path("dns")), f"-conf={corefile}"], after=f"{url}/readyz")
 
 

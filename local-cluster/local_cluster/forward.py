@@ -11,12 +11,14 @@ CHUNK = 1 << 16
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy one direction until it ends, and pass the end on."""
-    with contextlib.suppress(OSError):
+    """Copy one direction until it ends, and pass the end on; a broken connection breaks the other one."""
+    try:
         while data := await reader.read(CHUNK):
             writer.write(data)
             await writer.drain()
         writer.write_eof()
+    except OSError:
+        writer.transport.abort()
 
 
 async def main(port: int, host: str, target: int) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from local_cluster import binaries
+from local_cluster import binaries, files
 from local_cluster.api import Api
 from local_cluster.network import Network
 from local_cluster.pki import Authority
@@ -19,7 +19,7 @@ def kubelet(state: State, network: Network, authority: Authority, url: str, cgro
     authority.serving("kubelet", [NODE, network.node])
     kubeconfig = authority.kubeconfig(NODE, url, f"system:node:{NODE}", "system:nodes")
     resolv = state.etc / "resolv.conf"
-    resolv.write_text(f"nameserver {network.dns}\n")
+    files.write(resolv, f"nameserver {network.dns}\n")
     configuration = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -56,7 +56,7 @@ def kubelet(state: State, network: Network, authority: Authority, url: str, cgro
         "containerLogMaxSize": "20Mi",
     }
     path = state.etc / "kubelet.yaml"
-    path.write_text(yaml.safe_dump(configuration, sort_keys=False))
+    files.write(path, yaml.safe_dump(configuration, sort_keys=False))
     return Program(
         "kubelet",
         [
@@ -89,7 +89,7 @@ def kube_proxy(state: State, network: Network, authority: Authority, url: str) -
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
     path = state.etc / "kube-proxy.yaml"
-    path.write_text(yaml.safe_dump(configuration, sort_keys=False))
+    files.write(path, yaml.safe_dump(configuration, sort_keys=False))
     return Program("kube-proxy", [str(binaries.path("kube-proxy")), f"--config={path}"], after=f"{url}/readyz")
 
 

@@ -4,6 +4,7 @@ import ipaddress
 import json
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from local_cluster.packages import find
 from local_cluster.report import Failure
@@ -103,6 +104,10 @@ class Network:
         """Lead pod addresses and ClusterIPs to the node."""
         for network in (self.pods, self.services):
             ip("route", "replace", network, "via", self.node, "dev", self.host_device)
+
+    def has_link(self) -> bool:
+        """Is the link there?"""
+        return (Path("/sys/class/net") / self.host_device).exists()
 
     def remove_link(self) -> None:
         """Remove the link and with it its routes, if it is there."""

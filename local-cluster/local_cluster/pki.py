@@ -3,7 +3,6 @@
 import base64
 import datetime
 import ipaddress
-import os
 from pathlib import Path
 
 import yaml
@@ -11,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from local_cluster import files
 
 LIFETIME = datetime.timedelta(days=3650)
 
@@ -48,7 +49,7 @@ class Authority:
         """Write NAME.kubeconfig, which holds its certificates, and return its path."""
         self.client(name, user, *groups)
         path = self.folder / f"{name}.kubeconfig"
-        write_private(path, yaml.safe_dump(self._kubeconfig(name, server), sort_keys=False).encode())
+        files.write(path, yaml.safe_dump(self._kubeconfig(name, server), sort_keys=False), mode=0o600)
         return path
 
     def service_account_key(self) -> None:
@@ -132,20 +133,12 @@ def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     """Write a key as PEM, readable by its owner only."""
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
-    write_private(path, key.private_bytes(encoding, form, serialization.NoEncryption()))
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
+    files.write(path, key.private_bytes(encoding, form, serialization.NoEncryption()).decode(), mode=0o600)
 
 
 def write_certificate(path: Path, certificate: x509.Certificate) -> None:
     """Write a certificate as PEM; once it is there, it is whole and its key is too."""
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    temporary.rename(path)
+    files.write(path, certificate.public_bytes(serialization.Encoding.PEM).decode())
 
 
 def b64(path: Path) -> str:

@@ -59,7 +59,9 @@ class Local:
         """Stop the cluster and remove what it left; the image store stays for the next one unless purged."""
         cluster.require_root(os.getuid())
         with self.state.locked():
-            Cluster(self.state, Settings.read(self.state) or Settings()).down()
+            settings = Settings.read(self.state)
+            if settings is not None:
+                Cluster(self.state, settings).down()
             if purge:
                 shutil.rmtree(self.state.root)
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Self
 
-from local_cluster import ports
+from local_cluster import files, ports
 from local_cluster.state import State
 
 
@@ -26,9 +26,7 @@ class Settings:
 
     def write(self, state: State) -> None:
         """Keep them for the next `up`."""
-        temporary = state.root / "cluster.json.new"
-        temporary.write_text(json.dumps(dataclasses.asdict(self)))
-        temporary.rename(state.root / "cluster.json")
+        files.write(state.root / "cluster.json", json.dumps(dataclasses.asdict(self)))
 
     def changed(self, network: int | None, gpus: int | None, http_port: int | None) -> Self:
         """These settings with what was asked for now; None keeps what was."""

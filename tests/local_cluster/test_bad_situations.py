@@ -57,6 +57,18 @@ def test_a_network_in_use_is_said_with_its_device_and_leaves_nothing(tmp_path: P
         ip("link", "delete", "taken0")
 
 
+def test_down_where_nothing_was_leaves_the_cluster_of_another_folder_alone(tmp_path: Path) -> None:
+    made = not Network().has_link()
+    if made:
+        ip("link", "add", Network().host_device, "type", "veth", "peer", "name", Network().node_device)
+    try:
+        assert tool("down", "--state", str(tmp_path)).returncode == 0
+        assert Network().has_link()
+    finally:
+        if made:
+            ip("link", "delete", Network().host_device)
+
+
 def test_a_folder_with_too_long_a_path_is_refused() -> None:
     with pytest.raises(Failure, match="Linux allows 107"):
         State(Path("/tmp") / ("x" * 80))
