@@ -16,7 +16,7 @@ from pathlib import Path
 
 from local_cluster import checkout, packages
 from local_cluster.images import python
-from local_cluster.images.recipe import kept, source
+from local_cluster.images.recipe import forget, kept, source
 from local_cluster.report import Failure, Stopwatch
 
 LOCK = checkout.ROOT / "requirements" / "torch-without-cuda.lock"
@@ -43,7 +43,12 @@ void _ZN4c10d16ProcessGroupNCCL7OptionsC1Eb(void **self) { *self = virtual + 2; 
 
 
 def wheel(watch: Stopwatch) -> Path:
-    """The wheel, made and kept when the cache does not have it yet."""
+    """The wheel, made when the cache does not have it."""
+    return next((index(watch) / "torch").glob("*.whl"))
+
+
+def index(watch: Stopwatch) -> Path:
+    """A folder that is a package index (PEP 503) of this one wheel, made when the cache does not have it."""
     folder = checkout.cache() / "images" / f"torch-cpu-{key()}"
     with kept(folder) as empty:
         if empty:
@@ -51,9 +56,13 @@ def wheel(watch: Stopwatch) -> Path:
             watch.say("torch: downloading the CUDA build and taking CUDA out of it (0.5 GB, about 60 s) ...")
             with tempfile.TemporaryDirectory(dir=empty) as downloads, python.interpreter(watch) as interpreter:
                 download(Path(downloads), interpreter.version)
-                made = without_cuda(Path(downloads), empty)
+                (empty / "torch").mkdir()
+                made = without_cuda(Path(downloads), empty / "torch")
+            link = f'<a href="{made.name.replace("+", "%2B")}">{made.name}</a>'
+            (empty / "torch" / "index.html").write_text(f"<!DOCTYPE html>\n{link}\n")
             watch.say(f"torch: {made.name}, {made.stat().st_size / 1e6:.0f} MB")
-    return next(folder.glob("*.whl"))
+            forget(folder.parent.glob("torch-cpu-*"))
+    return folder
 
 
 def key() -> str:
@@ -132,14 +141,15 @@ def stubs(torch: zipfile.ZipFile, folder: Path) -> list[Path]:
     wanted = sorted(set(symbols(folder / "torch/lib/libtorch_python.so", "--undefined-only")) - have)
     code = [STUBS]
     for name in wanted:
-        if name in STUBS:
+        # What is wanted from the C++ library stays with it: a second type_info there would be another type.
+        if name in STUBS or not (name in kind or name.startswith(("cuFile", "nccl"))):
             continue
         if name.startswith("_ZTI"):
             type_info = f'{{_ZTVN10__cxxabiv117__class_type_infoE + 16, "{name.removeprefix("_ZTI")}"}}'
             code.append(f"void *{name}[3] = {type_info};")
         elif kind.get(name, "T") not in "TW":
             code.append(f"void *{name}[64];")
-        elif name in kind or name.startswith(("cuFile", "nccl")):
+        else:
             code.append(f"long {name}(void) {{ return 0; }}")
     made = []
     for soname in REPLACED:
