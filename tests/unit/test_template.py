@@ -37,7 +37,7 @@ def test_renders(text: str, result: str) -> None:
 
 @pytest.mark.parametrize("text", ["{{.ABSENT}}", "{{.ABSENT | quote}}", "{{if .MODEL}}{{.ABSENT}}{{end}}"])
 def test_missing_parameter_is_named(text: str) -> None:
-    with pytest.raises(Invalid, match="model.parameters.ABSENT") as raised:
+    with pytest.raises(Invalid, match=r"model\.parameters\.ABSENT") as raised:
         render({"args": ["fine", text]}, PARAMETERS, "spec")
     assert raised.value.finding.reason == Reason.PARAMETER_MISSING
     assert raised.value.finding.message.startswith("spec.args[1]: ")
