@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from local_cluster import images
+from local_cluster.images import dockerfiles
 from local_cluster.report import Failure, Stopwatch
 
 
@@ -21,6 +22,9 @@ def main() -> None:
     verb.add_argument("name", metavar="IMAGE", choices=list(images.RECIPES))
     verb.add_argument("destination", type=Path)
     verb.set_defaults(run=archive)
+
+    verb = verbs.add_parser("dockerfiles", help="build the Dockerfiles with buildah and run a command in each image")
+    verb.set_defaults(run=build_dockerfiles)
 
     arguments = top.parse_args()
     try:
@@ -46,6 +50,16 @@ def archive(arguments: argparse.Namespace) -> None:
     image = images.build(arguments.name, watch)
     image.write(arguments.destination)
     watch.say(f"{arguments.destination}: {image.reference}")
+
+
+def build_dockerfiles(_: argparse.Namespace) -> None:
+    """Build all Dockerfiles; a Failure when an image does not say what it should."""
+    buildah = dockerfiles.Buildah(Stopwatch())
+    for dockerfile in dockerfiles.ALL:
+        output = buildah.build(dockerfile)
+        if dockerfile.expected not in output:
+            raise Failure(f"The image of {dockerfile.path} printed {output!r}.", f"Expected: {dockerfile.expected}")
+        print(f"{dockerfile.path}: `{' '.join(dockerfile.smoke)}` prints {output}")
 
 
 if __name__ == "__main__":

@@ -35,18 +35,19 @@ BASE = Recipe(
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """A Dockerfile of the repository, and a command that its image must be able to run."""
+    """A Dockerfile of the repository, a command that its image must be able to run, and a word of what it prints."""
 
     name: str
     path: str
     smoke: tuple[str, ...]
+    expected: str
     base: str = ""
 
 
 ALL = (
-    Dockerfile("operator", "operator/Dockerfile", ("python3", "-m", "mlservice", "--version")),
-    Dockerfile("vllm-cpu", "runtime-image/Dockerfile.cpu", ("vllm", "--version")),
-    Dockerfile("vllm", "runtime-image/Dockerfile", ("vllm", "--version"), base="vllm-cpu"),
+    Dockerfile("operator", "operator/Dockerfile", ("python3", "-m", "mlservice", "--version"), "mlservice "),
+    Dockerfile("vllm-cpu", "runtime-image/Dockerfile.cpu", ("vllm", "--version"), "0.32.0+cpu"),
+    Dockerfile("vllm", "runtime-image/Dockerfile", ("vllm", "--version"), "0.32.0+cpu", base="vllm-cpu"),
 )
 
 
