@@ -1,7 +1,8 @@
 """With a Gateway configured, HTTPRoutes carry the host names; the tests play the Gateway."""
 
+import json
+
 import pytest
-import yaml
 from builders import a_runtime, a_service
 from kube import Kube, eventually
 from local_cluster import manifests
@@ -16,7 +17,7 @@ def gateway_project(tmp_path_factory):
     with ApiLevel() as level:
         kube = Kube(level.kubeconfig)
         install_crds(kube)
-        for crd in yaml.safe_load_all(manifests.path("gateway-api.yaml").read_text()):
+        for crd in json.loads(manifests.path("gateway-api.json").read_text()):
             if crd and crd["metadata"]["name"] == "httproutes.gateway.networking.k8s.io":
                 kube.api.apply(f"{CRDS}/{crd['metadata']['name']}", crd)
         settings = {"MLSERVICE_GATEWAY": "infra/web", "MLSERVICE_URL": "http://{name}.{namespace}.localhost"}
