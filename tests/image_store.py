@@ -1,5 +1,6 @@
 """An image store of one's own: containerd without Kubernetes and without a network, gone at the end."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def running(root: Path) -> Iterator[Store]:
         daemon.terminate()
         daemon.wait(20)
         unmount(root)
+        shutil.rmtree(root)  # gigabytes, which pytest would keep
 
 
 def wait_for(state: State, log: Path) -> None:

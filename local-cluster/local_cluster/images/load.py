@@ -13,6 +13,8 @@ from local_cluster.report import Failure, Stopwatch
 from local_cluster.state import State
 
 CONTENT = "io.containerd.content.v1.content/blobs"
+# What has this label is not collected as garbage (containerd's docs/garbage-collection.md).
+ROOT = "containerd.io/gc.root"
 
 
 def load(state: State, image: Image, watch: Stopwatch) -> None:
@@ -20,14 +22,14 @@ def load(state: State, image: Image, watch: Stopwatch) -> None:
     if is_loaded(state, image):
         return
     started = watch.elapsed
-    known = set(containerd.ctr(state, "content", "ls", "-q").split())
     for layer in image.layers:
-        if layer.digest not in known:
-            ingest(state, layer)
+        hold(state, layer)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "image.tar"
         image.write(archive, with_layers=False)
         containerd.import_archive(state, archive)
+    for layer in image.layers:
+        containerd.ctr(state, "content", "label", layer.digest, f"{ROOT}=")
     watch.say(f"{image.reference}: loaded in {watch.elapsed - started:.1f} s")
 
 
@@ -36,6 +38,21 @@ def is_loaded(state: State, image: Image) -> bool:
     lines = containerd.ctr(state, "images", "ls", *(f"name=={name}" for name in image.names)).splitlines()[1:]
     known = {line.split()[0] for line in lines if digest(image.manifest) in line}
     return known >= set(image.names)
+
+
+def hold(state: State, layer: Layer) -> None:
+    """Have the layer in containerd, and keep it there until an image refers to it.
+
+    containerd collects what nothing refers to whenever something is deleted: also between our ingestion and our label.
+    """
+    for attempt in range(5):
+        try:
+            containerd.ctr(state, "content", "label", layer.digest, f"{ROOT}=loading")
+            return
+        except Failure as failure:
+            if "not found" not in failure.problem or attempt == 4:
+                raise
+        ingest(state, layer)
 
 
 def ingest(state: State, layer: Layer) -> None:
