@@ -44,7 +44,7 @@ def overlay(cluster: str, http_port: int) -> dict[str, Any]:
         return {**kustomization, "resources": ["../../deploy"]}
     name, _, tag = images.reference("operator").rpartition(":")
     kustomization["images"] = [{"name": OPERATOR, "newName": name, "newTag": tag}]
-    settings = {"name": OPERATOR, "namespace": gateway.NAMESPACE}
+    settings = {"name": f"{OPERATOR}-settings", "namespace": gateway.NAMESPACE}
     if cluster == "kind":
         url = "MLSERVICE_URL=http://{name}.{namespace}.svc.cluster.local"
         return {

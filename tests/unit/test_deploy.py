@@ -59,6 +59,14 @@ def test_the_lease_alone_is_in_a_role_of_the_namespace():
     assert role["metadata"]["namespace"] == Settings().lease_namespace
 
 
+def test_kustomize_does_not_rename_the_lease():
+    """It puts a generated ConfigMap's name into every resourceNames that equals the name before the hash."""
+    (lease,) = the("Role", "mlservice-operator-lease")["rules"][0]["resourceNames"]
+    for overlay in (".", "local"):
+        generators = yaml.safe_load((DEPLOY / overlay / "kustomization.yaml").read_text())["configMapGenerator"]
+        assert lease not in [generator["name"] for generator in generators]
+
+
 @pytest.mark.parametrize("role", [m for m in manifests() if m["kind"] in ("ClusterRole", "Role")], ids=str)
 def test_no_role_has_wildcards_or_secrets(role):
     words = {word for right in granted(role) for word in right}
