@@ -34,6 +34,7 @@ class Lease:
         self.won = asyncio.Event()
         self._renewed = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)
+        self._complaint = ""
 
     def valid(self) -> bool:
         """Whether this replica may write now; asked before every write."""
@@ -47,10 +48,11 @@ class Lease:
                 async with asyncio.timeout(DEADLINE_SECONDS / 2):
                     held = await self._hold()
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                logger.debug("Lease %s not renewed: %s", self.name, error)
+                self._complain(error)
                 held = self.valid()
             else:
                 self._renewed = started if held else float("-inf")
+                self._complaint = ""
             self._announce(held)
             await asyncio.sleep(RENEW_SECONDS)
 
@@ -105,6 +107,13 @@ class Lease:
                 "leaseTransitions": int(old.get("leaseTransitions") or 0) + (0 if ours else 1),
             },
         }
+
+    def _complain(self, error: Exception) -> None:
+        """Say once why nothing is done: an operator without the Lease waits for ever, and looks well."""
+        complaint = str(error) or type(error).__name__
+        if complaint != self._complaint:
+            logger.warning("Lease %s/%s cannot be held, trying on: %s", self.namespace, self.name, complaint)
+        self._complaint = complaint
 
     def _announce(self, held: bool) -> None:
         LEADER.set(held)
