@@ -11,7 +11,7 @@ def test_created_service_gets_its_children_and_its_url(project):
     assert container["args"] == ["--model=/var/lib/t9k/model", "--served-model-name=llama"]
     for name in ("llama", "llama-predict-v1"):
         (port,) = project.there("Service", name)["spec"]["ports"]
-        assert (port["port"], port["targetPort"]) == (80, 8000)
+        assert (port["port"], port["targetPort"]) == (80, "http")
     project.reason("PredictorNotReady")
     assert project.service()["status"]["address"]["url"] == f"http://llama.{project.name}.svc.cluster.local"
 
@@ -66,7 +66,9 @@ def test_foreign_edit_of_our_field_is_undone_and_of_others_survives(project):
         "spec": {"selector": {"stolen": "yes"}, "sessionAffinity": "ClientIP"},
     }
     project.patch("Service", "llama", {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 1}]}} | patch)
-    eventually("our port is back", lambda: project.there("Service", "llama")["spec"]["ports"][0]["targetPort"] == 8000)
+    eventually(
+        "our port is back", lambda: project.there("Service", "llama")["spec"]["ports"][0]["targetPort"] == "http"
+    )
     live = project.there("Service", "llama")
     assert live["metadata"]["labels"]["team"] == "blue"
     assert live["spec"]["sessionAffinity"] == "ClientIP"

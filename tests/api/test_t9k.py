@@ -70,7 +70,7 @@ def test_conditional_keeps_one_argument_and_the_port_defaults(t9k):
     spec, server = server_of(t9k, "torch-mnist-predict-origin")
     assert server["args"][1] == "--models mnist=model.mar"
     assert server_of(t9k, "torch-mnist-predict-nov-11")[1]["args"][1] == "--models all"
-    assert t9k.there("Service", "torch-mnist")["spec"]["ports"][0]["targetPort"] == 8080
+    assert server["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
     assert spec["schedulerName"] == "t9k-scheduler"
     template = t9k.there("Deployment", "torch-mnist-predict-origin")["spec"]["template"]["metadata"]
     assert template["labels"]["scheduler.tensorstack.dev/queue"] == "default"

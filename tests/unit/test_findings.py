@@ -34,6 +34,13 @@ DISABLED["spec"]["enabled"] = False
             "RuntimeInvalid",
             ["http"],
         ),
+        (
+            a_world(
+                a_service().patched(containers=[{"name": "proxy", "ports": [{"name": "http", "containerPort": 1}]}])
+            ),
+            "RuntimeInvalid",
+            ["proxy", "http", "rename"],
+        ),
         (a_world(runtimes=(a_runtime(args=["{{range .X}}"]),)), "TemplateInvalid", ["args[0]", "range"]),
         (a_world(a_service().without_parameter("MODEL_NAME")), "ParameterMissing", ["model.parameters.MODEL_NAME"]),
         (a_world(a_service().on("weights")), "PVCNotFound", ["weights", "namespace default", "create it"]),

@@ -58,7 +58,7 @@ def test_user_patch_wins_over_the_runtime_and_defaults_over_neither():
 
 def test_safe_defaults():
     server = container(planned(a_world()))
-    assert server["readinessProbe"]["tcpSocket"] == {"port": 8000}
+    assert server["readinessProbe"]["tcpSocket"] == {"port": "http"}
     assert server["lifecycle"] == {"preStop": {"sleep": {"seconds": 10}}}
 
 
@@ -69,14 +69,17 @@ def test_own_pre_stop_hook_is_kept():
 
 def test_port_defaults_to_8080_and_named_ports_appear_in_the_services():
     result = planned(a_world(runtimes=(a_runtime(ports=None),)))
-    assert child(result, "Service", "llama")["spec"]["ports"][0]["targetPort"] == 8080
+    assert container(result)["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+    assert child(result, "Service", "llama")["spec"]["ports"] == [
+        {"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}
+    ]
     triton = [("http", 8000), ("grpc", 8001), ("metrics", 8002)]
     ports = [{"name": name, "containerPort": port} for name, port in triton]
     result = planned(a_world(runtimes=(a_runtime(ports=ports),)))
     assert [(p["name"], p["port"], p["targetPort"]) for p in child(result, "Service", "llama")["spec"]["ports"]] == [
-        ("http", 80, 8000),
-        ("grpc", 8001, 8001),
-        ("metrics", 8002, 8002),
+        ("http", 80, "http"),
+        ("grpc", 8001, "grpc"),
+        ("metrics", 8002, "metrics"),
     ]
 
 

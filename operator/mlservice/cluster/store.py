@@ -73,7 +73,7 @@ class Store:
         key, old = key_of(obj), self._objects.get(key_of(obj))
         if obj["metadata"]["uid"] in self._deleted or (old and version_of(old) >= version_of(obj)):
             return
-        new = self.project(obj)
+        new = self._kept(obj)
         self._forget_owner(key, old)
         self._objects[key] = new
         if owner := self.owner(new):
@@ -110,7 +110,7 @@ class Store:
         version = "0"
         async for page in client.pages(self.resource, namespace, selector):
             version = page["metadata"]["resourceVersion"]
-            objects += [self.project(self._typed(item)) for item in page["items"]]
+            objects += [self._kept(item) for item in page["items"]]
         self.replace(objects, int(version))
         return version
 
@@ -148,9 +148,9 @@ class Store:
             version = obj["metadata"]["resourceVersion"]
         return version
 
-    def _typed(self, item: Object) -> Object:
-        """Items of a list come without apiVersion and kind, which the list itself carries."""
-        return {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **item}
+    def _kept(self, obj: Object) -> Object:
+        """What is stored of an object; items of a list come without apiVersion and kind, which the list carries."""
+        return self.project({"apiVersion": self.resource.api_version, "kind": self.resource.kind, **obj})
 
     def _forget_owner(self, key: Key, old: Object | None) -> None:
         owner = self.owner(old) if old else None

@@ -11,7 +11,7 @@ from mlservice.plan.route import http_route
 from mlservice.plan.services import main_service
 from mlservice.plan.status import events, status
 from mlservice.plan.url import service_url
-from mlservice.plan.world import Finding, Plan, Ref, World, ref
+from mlservice.plan.world import Finding, Plan, Ref, World
 
 __all__ = ["Finding", "Plan", "Ref", "World", "plan"]
 
@@ -69,6 +69,5 @@ def _unwanted(world: World, releases: Sequence[ReleasePlan]) -> Iterator[Object]
     if selected := _selected_release(world):
         kept.add(release_name(world.service, selected))
     for child in world.children.values():
-        name, kind = child["metadata"]["name"], ref(child).kind
-        if name not in kept or (kind == "HTTPRoute" and not world.settings.gateway):
+        if child["metadata"]["name"] not in kept:
             yield child

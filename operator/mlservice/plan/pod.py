@@ -33,11 +33,12 @@ def pod_template(release: Release, world: World) -> Object:
     spec["containers"] = _with_resources(spec.get("containers") or [], predictor.containers_resources or [])
     server = user_container(template)
     server["ports"] = _with_serving_port(server, runtime.name)
+    _check_port_names(spec["containers"], server)
     if claim:
         spec["volumes"] = _replacing(spec.get("volumes") or [], storage.volume(claim), "name")
         server["volumeMounts"] = _replacing(server.get("volumeMounts") or [], storage.mount(claim), "mountPath")
     _schedule(template, world.service)
-    _set_defaults(spec, server, world)
+    _set_defaults(template, world)
     metadata = template.get("metadata") or {}
     labels = {**metadata.get("labels", {}), **predictor_labels(world.service, release.name)}
     return {"metadata": {**metadata, "labels": labels}, "spec": spec}
@@ -79,15 +80,17 @@ def user_container(template: Object, runtime: str = "") -> Object:
     )
 
 
-def serving_port(ports: list[Any]) -> int:
-    """The port that requests go to: the one named http, else the first; the list is never empty in a finished pod."""
-    return int(next((p for p in ports if p.get("name") == "http"), ports[0])["containerPort"])
+def serving_port(template: Object) -> Object:
+    """The container port that requests go to: user-container's only one, or the one named http."""
+    ports: list[Object] = user_container(template)["ports"]
+    return next((port for port in ports if port["name"] == "http"), ports[0])
 
 
 def _with_serving_port(server: Object, runtime: str) -> list[Any]:
-    ports = list(server.get("ports") or [])
-    if not ports:
-        return [{"containerPort": DEFAULT_PORT, "protocol": "TCP"}]
+    """The container's ports, each with a name: the Services lead to names, so that a pod is always reached at its own
+    port, also while a rollout changes the number.
+    """
+    ports = list(server.get("ports") or []) or [{"containerPort": DEFAULT_PORT}]
     names = [p.get("name") for p in ports]
     if len(ports) > 1 and ("http" not in names or not all(names)):
         raise Invalid(
@@ -95,7 +98,19 @@ def _with_serving_port(server: Object, runtime: str) -> list[Any]:
             f"{USER_CONTAINER} of MLServiceRuntime {runtime} has {len(ports)} ports: name all of them, and call the "
             "one that serves requests http",
         )
-    return [{"protocol": "TCP", **port} for port in ports]
+    return [{"name": "http", "protocol": "TCP", **port} for port in ports]
+
+
+def _check_port_names(containers: list[Any], server: Object) -> None:
+    """Kubernetes looks a named port up in all containers of a pod: the first one found would take our requests."""
+    ours = {port["name"] for port in server["ports"]}
+    for container in containers:
+        for port in (container.get("ports") or []) if container is not server else []:
+            if port.get("name") in ours:
+                raise Invalid(
+                    Reason.RUNTIME_INVALID,
+                    f"Container {container['name']} has a port named {port['name']}, as {USER_CONTAINER} has: rename",
+                )
 
 
 def _with_resources(containers: list[Any], resources: list[ContainerResources]) -> list[Any]:
@@ -125,18 +140,19 @@ def _schedule(template: Object, service: MLService) -> None:
         }
 
 
-def _set_defaults(spec: Object, server: Object, world: World) -> None:
+def _set_defaults(template: Object, world: World) -> None:
     """Safe where it cannot break an image; what the runtime or the user sets always wins.
 
     Service links are off because a Service named `vllm` would set VLLM_PORT, which stops vLLM from starting.
     """
+    spec, server = template["spec"], user_container(template)
     spec.setdefault("enableServiceLinks", False)
     spec.setdefault("automountServiceAccountToken", False)
     for container in spec["containers"]:
         container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     server.setdefault(
         "readinessProbe",
-        {"tcpSocket": {"port": serving_port(server["ports"])}, "periodSeconds": 2, "timeoutSeconds": 2},
+        {"tcpSocket": {"port": serving_port(template)["name"]}, "periodSeconds": 2, "timeoutSeconds": 2},
     )
     seconds = world.settings.pre_stop_seconds
     if seconds and "preStop" not in server.get("lifecycle", {}):

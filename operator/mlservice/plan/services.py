@@ -1,7 +1,5 @@
 """The Services: one per release, and one for the MLService that selects the pods of the routed release."""
 
-from typing import Any
-
 from mlservice.api.meta import Object
 from mlservice.api.mlservice import MLService
 from mlservice.plan.labels import metadata, predictor_selector, release_name, service_labels
@@ -24,27 +22,16 @@ def _service(service: MLService, name: str, release: str, template: Object) -> O
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(service, name, service_labels(service)),
-        "spec": {
-            "type": "ClusterIP",
-            "selector": predictor_selector(service, release),
-            "ports": _ports(user_container(template)["ports"]),
-        },
+        "spec": {"type": "ClusterIP", "selector": predictor_selector(service, release), "ports": _ports(template)},
     }
 
 
-def _ports(container_ports: list[Any]) -> list[Object]:
-    """Port 80 leads to the serving port; further named ports (gRPC, metrics) appear under their own number."""
-    serving = serving_port(container_ports)
-    others = [p for p in container_ports if p["containerPort"] != serving and p.get("name")]
-    return [
-        {"name": "http", "port": PORT, "protocol": "TCP", "targetPort": serving},
-        *(
-            {
-                "name": p["name"],
-                "port": p["containerPort"],
-                "protocol": p.get("protocol", "TCP"),
-                "targetPort": p["containerPort"],
-            }
-            for p in others
-        ),
-    ]
+def _ports(template: Object) -> list[Object]:
+    """Port 80 leads to the serving port; further ports (gRPC, metrics) appear under their own number."""
+    serving = serving_port(template)
+    others = [port for port in user_container(template)["ports"] if port is not serving]
+    return [_port("http", PORT, serving), *(_port(port["name"], port["containerPort"], port) for port in others)]
+
+
+def _port(name: str, number: int, target: Object) -> Object:
+    return {"name": name, "port": number, "protocol": target["protocol"], "targetPort": target["name"]}

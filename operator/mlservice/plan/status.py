@@ -12,6 +12,9 @@ from mlservice.plan.unsupported import fields_supported
 from mlservice.plan.url import release_url, service_url
 from mlservice.plan.world import Event, Finding, Ref, World
 
+NO_NEWS = frozenset({Reason.PREDICTOR_NOT_READY, Reason.ALL_READY})
+"""Reasons that make no Event: starting up is what everybody expects."""
+
 
 def status(world: World, releases: Sequence[ReleasePlan], routed: str, now: datetime) -> Object:
     """Return the status; `releases` holds those of the spec, and the routed one if the spec no longer has it."""
@@ -38,22 +41,20 @@ def unreadable_status(obj: Object, error: str, now: datetime) -> Object:
 
 
 def events(old: Object, new: Object) -> tuple[Event, ...]:
-    """Events for what changed in Ready; starting up is no news."""
-    before, after = _ready(old), _ready(new)
-    if not after:
-        return ()
-    happened = [] if before else [Event("Normal", Reason.CREATED, "The MLService was accepted")]
-    reason, message = Reason(after["reason"]), after["message"]
-    if after["status"] == "True" and before.get("status") != "True":
-        happened.append(Event("Normal", reason, message))
-    elif reason != Reason.PREDICTOR_NOT_READY and (before.get("reason"), before.get("message")) != (reason, message):
-        quiet = after["status"] == "True" or reason == Reason.PAUSED
-        happened.append(Event("Normal" if quiet else "Warning", reason, message))
+    """Events for what changed: readiness, and a release's trouble while the service itself is ready."""
+    happened = [] if old.get("conditions") else [Event("Normal", Reason.CREATED, "The MLService was accepted")]
+    ready = _condition(new, "Ready")
+    watched = _condition(new, "ReleasesReady") if ready["status"] == "True" else ready
+    for condition in (ready, watched) if ready is not watched else (ready,):
+        before, reason = _condition(old, condition["type"]), Reason(condition["reason"])
+        if (before.get("status"), before.get("reason")) != (condition["status"], reason) and reason not in NO_NEWS:
+            quiet = condition["status"] == "True" or reason == Reason.PAUSED
+            happened.append(Event("Normal" if quiet else "Warning", reason, condition["message"]))
     return tuple(happened)
 
 
-def _ready(status: Object) -> Object:
-    return next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+def _condition(status: Object, type_: str) -> Object:
+    return next((c for c in status.get("conditions", []) if c["type"] == type_), {})
 
 
 def _release(world: World, release: ReleasePlan, routed: str) -> Object:
