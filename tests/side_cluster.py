@@ -41,7 +41,7 @@ def machine(state: State) -> dict[str, Any]:
     """What a cluster could leave behind on this machine; processes are those that have to do with its folder."""
     return {
         "processes": [command for command in commands() if str(state.root) in command],
-        "mounts": sorted(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "mounts": mounts(),
         "links": sorted(Path("/sys/class/net").iterdir()),
         "routes": [ip("route", "show", "table", "all"), ip("-6", "route", "show", "table", "main")],
         "namespaces": ip("netns"),
@@ -59,6 +59,11 @@ def commands() -> Iterator[str]:
             yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
+
+
+def mounts() -> list[str]:
+    """The mounts, without those of images that are being built meanwhile."""
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/buildah/" not in line]
 
 
 def rules() -> list[str]:

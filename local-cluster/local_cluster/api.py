@@ -66,6 +66,13 @@ class Api:
         status, body = self.request("PATCH", path, json.dumps(patch), "application/merge-patch+json")
         return self._object("PATCH", path, status, body)
 
+    def is_serving(self) -> bool:
+        """Are requests of the administrator answered? That is a second before /readyz."""
+        try:
+            return self.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?limit=1")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
     def is_ready(self) -> bool:
         """Does /readyz answer 200?"""
         try:

@@ -91,7 +91,6 @@ class Cluster:
         self.state.etc.mkdir(parents=True, exist_ok=True)
         authority = self.plane.write_pki()
         authority.kubeconfig("host", f"https://127.0.0.1:{self.settings.api_port}", "admin", "system:masters")
-        url = self.plane.url
         pki = self.state.pki
         programs = [
             self.plane.etcd(),
@@ -104,10 +103,10 @@ class Cluster:
             self.plane.kube_controller_manager(),
             self.plane.kube_scheduler(),
             containerd.containerd(self.state, self.network),
-            kubelet.kubelet(self.state, self.network, authority, url, self.sandbox.cgroup),
-            kubelet.kube_proxy(self.state, self.network, authority, url),
-            dns.dns(self.state, self.network, authority, url),
-            gateway.traefik(authority, url, self.settings.http_port),
+            kubelet.kubelet(self.state, self.network, authority, self.plane, self.sandbox.cgroup),
+            kubelet.kube_proxy(self.state, self.network, authority, self.plane),
+            dns.dns(self.state, self.network, authority, self.plane),
+            gateway.traefik(self.state, authority, self.plane, self.settings.http_port),
             self.forward(),
         ]
         return supervision.Plan(self.state.root, programs, self.sandbox.prepare(), owned=False)
@@ -170,13 +169,16 @@ class Cluster:
         load(self.state, images.build("pause", watch), watch)
         if self.state.root == DEFAULT:
             checkout.publish(self.state.kubeconfig)
-        self._wait("The API server", "kube-apiserver", self.api.is_ready, 60)
-        watch.say(f"The API server is ready: {self.plane.url}")
         api = self.api
-        dns.apply_service(api, self.network)
+        # Creating definitions is half of the work of a start; done now, it fills the time in which one core idles.
+        self._wait("The API server", "kube-apiserver", api.is_serving, 60)
         gateway.apply_definitions(api)
+        self._wait("The API server", "kube-apiserver", api.is_ready, 60)
+        watch.say(f"The API server is ready: {self.plane.url}")
         self._wait("The Gateway API", "kube-apiserver", lambda: gateway.is_served(api), 20)
+        gateway.let_traefik_start(self.state)
         gateway.apply_gateway(api, self.settings.http_port)
+        dns.apply_service(api, self.network)
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait("The default account", "kube-controller-manager", lambda: api.get(account) is not None, 30)
         self._wait(f"Node {kubelet.NODE}", "kubelet", lambda: kubelet.is_ready(api), 60)

@@ -38,6 +38,11 @@ class ControlPlane:
         return f"{self.url}/readyz"
 
     @property
+    def listening(self) -> str:
+        """The URL that accepts connections early: they are held until the API server serves."""
+        return f"tcp://{self.address}:{self.port}"
+
+    @property
     def pki(self) -> Path:
         """The folder of certificates and kubeconfigs."""
         return self.folder / "pki"

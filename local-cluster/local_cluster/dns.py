@@ -2,6 +2,7 @@
 
 from local_cluster import binaries, files
 from local_cluster.api import Api
+from local_cluster.controlplane import ControlPlane
 from local_cluster.network import Network
 from local_cluster.pki import Authority
 from local_cluster.program import Program
@@ -22,12 +23,12 @@ COREFILE = """\
 """
 
 
-def dns(state: State, network: Network, authority: Authority, url: str) -> Program:
+def dns(state: State, network: Network, authority: Authority, plane: ControlPlane) -> Program:
     """Write the configuration and return the program."""
-    kubeconfig = authority.kubeconfig("dns", url, "dns", "system:masters")
+    kubeconfig = authority.kubeconfig("dns", plane.url, "dns", "system:masters")
     corefile = state.etc / "Corefile"
     files.write(corefile, COREFILE.format(address=network.node, kubeconfig=kubeconfig))
-    return Program("dns", [str(binaries.path("dns")), f"-conf={corefile}"], after=f"{url}/readyz")
+    return Program("dns", [str(binaries.path("dns")), f"-conf={corefile}"], after=plane.ready)
 
 
 def apply_service(api: Api, network: Network) -> None:

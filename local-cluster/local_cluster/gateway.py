@@ -9,9 +9,11 @@ from typing import Any
 
 from local_cluster import checkout, manifests
 from local_cluster.api import Api
+from local_cluster.controlplane import ControlPlane
 from local_cluster.pki import Authority
 from local_cluster.program import Program
 from local_cluster.report import Failure, Stopwatch
+from local_cluster.state import State
 
 REQUIREMENT = Path(__file__).with_name("traefik.txt")
 NAMESPACE = "mlservice-system"
@@ -43,9 +45,9 @@ def install(watch: Stopwatch) -> None:
         (Path(folder) / "bin" / "traefik").rename(program)
 
 
-def traefik(authority: Authority, url: str, port: int) -> Program:
+def traefik(state: State, authority: Authority, plane: ControlPlane, port: int) -> Program:
     """Write its kubeconfig and return the program; it ends with the cluster though it uses the host's network."""
-    kubeconfig = authority.kubeconfig("traefik", url, "traefik", "system:masters")
+    kubeconfig = authority.kubeconfig("traefik", plane.url, "traefik", "system:masters")
     return Program(
         "traefik",
         [
@@ -56,11 +58,20 @@ def traefik(authority: Authority, url: str, port: int) -> Program:
             "--global.checknewversion=false",
             "--global.sendanonymoususage=false",
         ],
-        # It gives up on a cluster without the Gateway API, so it waits for the definition that is applied last.
-        after=f"{url}/readyz",
+        after=f"file://{started_after(state)}",
         env={"KUBECONFIG": str(kubeconfig), "HOME": "/nonexistent"},
         on_host_network=True,
     )
+
+
+def started_after(state: State) -> Path:
+    """The file that lets Traefik start: earlier it would look for its kinds in vain, and then ever less often."""
+    return state.root / "run" / "gateway-api"
+
+
+def let_traefik_start(state: State) -> None:
+    """Say that the kinds of the Gateway API are served."""
+    started_after(state).touch()
 
 
 def apply_definitions(api: Api) -> None:

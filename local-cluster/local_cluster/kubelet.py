@@ -6,6 +6,7 @@ import yaml
 
 from local_cluster import binaries, files
 from local_cluster.api import Api
+from local_cluster.controlplane import ControlPlane
 from local_cluster.network import Network
 from local_cluster.pki import Authority
 from local_cluster.program import Program
@@ -14,10 +15,10 @@ from local_cluster.state import State
 NODE = "node-1"
 
 
-def kubelet(state: State, network: Network, authority: Authority, url: str, cgroup: str) -> Program:
+def kubelet(state: State, network: Network, authority: Authority, plane: ControlPlane, cgroup: str) -> Program:
     """Write certificates and configuration and return the program."""
     authority.serving("kubelet", [NODE, network.node])
-    kubeconfig = authority.kubeconfig(NODE, url, f"system:node:{NODE}", "system:nodes")
+    kubeconfig = authority.kubeconfig(NODE, plane.url, f"system:node:{NODE}", "system:nodes")
     resolv = state.etc / "resolv.conf"
     files.write(resolv, f"nameserver {network.dns}\n")
     configuration = {
@@ -68,13 +69,13 @@ def kubelet(state: State, network: Network, authority: Authority, url: str, cgro
             f"--root-dir={state.root / 'kubelet'}",
             f"--cert-dir={state.root / 'kubelet-pki'}",
         ],
-        after=f"{url}/readyz",
+        after=plane.listening,
     )
 
 
-def kube_proxy(state: State, network: Network, authority: Authority, url: str) -> Program:
+def kube_proxy(state: State, network: Network, authority: Authority, plane: ControlPlane) -> Program:
     """Write the configuration and return the program."""
-    kubeconfig = authority.kubeconfig("kube-proxy", url, "system:kube-proxy")
+    kubeconfig = authority.kubeconfig("kube-proxy", plane.url, "system:kube-proxy")
     configuration = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -90,7 +91,7 @@ def kube_proxy(state: State, network: Network, authority: Authority, url: str) -
     }
     path = state.etc / "kube-proxy.yaml"
     files.write(path, yaml.safe_dump(configuration, sort_keys=False))
-    return Program("kube-proxy", [str(binaries.path("kube-proxy")), f"--config={path}"], after=f"{url}/readyz")
+    return Program("kube-proxy", [str(binaries.path("kube-proxy")), f"--config={path}"], after=plane.ready)
 
 
 def is_ready(api: Api) -> bool:

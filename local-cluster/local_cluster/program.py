@@ -6,7 +6,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Program:
-    """A long-running program: `after` is an https URL that has to answer 200 before it is started."""
+    """A long-running program.
+
+    `after` is a URL that delays its start: https://... has to answer 200, tcp://HOST:PORT has to accept a connection,
+    file://... has to exist.
+    """
 
     name: str
     argv: list[str]

@@ -32,7 +32,7 @@ class Plan:
         """Write run.json and the folders for logs and pids; `host_network` is a descriptor of a network namespace."""
         for name in ("log", "run"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for file in (self.folder / "run").glob("*.json"):
+        for file in (self.folder / "run").iterdir():
             file.unlink()
         document = {
             "programs": [program.as_json() for program in self.programs],

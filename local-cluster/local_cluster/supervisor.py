@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -113,8 +114,15 @@ class Supervisor:
             self.start(name)
 
     def answers(self, url: str) -> bool:
-        """Does the URL answer 200?"""
+        """Does https://... answer 200, does tcp://HOST:PORT accept a connection, does file://... exist?"""
+        scheme, _, place = url.partition("://")
+        if scheme == "file":
+            return Path(place).exists()
         try:
+            if scheme == "tcp":
+                host, _, port = place.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=2).close()
+                return True
             with urllib.request.urlopen(url, timeout=2, context=self.tls) as response:  # noqa: S310
                 return bool(response.status == 200)
         except OSError:
