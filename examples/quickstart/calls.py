@@ -91,8 +91,12 @@ def readable(text: str) -> str:
 
 
 def by_curl(url: str, body: str) -> Iterator[str]:
-    """Lines of the answer. curl resolves every name below .localhost to this machine."""
+    """Lines of the answer. curl resolves every name below .localhost to this machine.
+
+    It tries again for some seconds where a Gateway has not yet heard that the pod is ready.
+    """
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--no-buffer", "--noproxy", "*"]
+    command += ["--retry", "5", "--retry-delay", "1"]
     command += ["--max-time", str(SECONDS), "-H", "Content-Type: application/json", "-d", body, url]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:

@@ -55,6 +55,8 @@ def traefik(state: State, authority: Authority, plane: ControlPlane, port: int) 
             f"--entrypoints.web.address=127.0.0.1:{port}",
             "--providers.kubernetesgateway=true",
             "--providers.kubernetesgateway.statusaddress.ip=127.0.0.1",
+            # Its default of 2 s is how long a pod that just became ready would stay without requests.
+            "--providers.providersthrottleduration=100ms",
             "--global.checknewversion=false",
             "--global.sendanonymoususage=false",
         ],
