@@ -12,25 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from local_cluster import checkout, packages
-from local_cluster.images import base, debian, torch_cpu
-from local_cluster.images.recipe import Recipe, source
+from local_cluster.images import pip_base, torch_cpu
 from local_cluster.report import Failure, Stopwatch
 
 CERTIFICATES = "/etc/ssl/certs"
-
-
-def fill(tree: Path, watch: Stopwatch) -> None:
-    """The base image, and pip."""
-    base.fill(tree, watch, "python3-pip")
-
-
-BASE = Recipe(
-    name="python-pip",
-    inputs=(source(__file__), source(base.__file__), source(debian.__file__)),
-    fill=fill,
-    seconds=10,
-    settings=base.RECIPE.settings,
-)
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,7 @@ class Buildah:
             output = self.run("run", container, "--", *dockerfile.smoke).strip()
         finally:
             self.run("rm", container)
+            self.run("rmi", "--prune")  # what an older Dockerfile left
         self.watch.say(f"{dockerfile.path}: built in {self.watch.elapsed - started:.0f} s")
         return output
 
@@ -94,7 +80,7 @@ class Buildah:
         """The image a Dockerfile begins with: another one's result, or Debian's Python with pip, put into the store."""
         if dockerfile.base:
             return tag(dockerfile.base)
-        image = BASE.build(self.watch)
+        image = pip_base.RECIPE.build(self.watch)
         if image.reference not in self.run("images", "--format={{.Name}}:{{.Tag}}").split():
             with TemporaryDirectory() as folder:
                 archive = Path(folder) / "base.tar"

@@ -96,6 +96,7 @@ def forget(folders: Iterable[Path], keep: int = 1) -> None:
     """Remove all but the newest folders: a new one is being added, and a changed source comes back now and then."""
     for old in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
+        (old.parent / f".{old.name}.lock").unlink(missing_ok=True)
 
 
 @contextmanager
