@@ -93,4 +93,4 @@ def wait(what: str, condition: Callable[[], bool], seconds: float, explain: Call
     while not condition():
         if time.monotonic() > deadline:
             raise Failure(f"{what} did not happen within {seconds:.0f} s.", explain())
-        time.sleep(0.05)
+        time.sleep(0.1)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RESTART_SECONDS = 1.0
+POLL_SECONDS = 0.1
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -85,7 +86,7 @@ class Supervisor:
     def patience(self) -> float | None:
         """Seconds until there is something to do besides waiting for a program to end."""
         if self.waiting:
-            return 0.05
+            return POLL_SECONDS
         if self.due:
             return max(0.0, min(self.due.values()) - time.monotonic())
         return None
