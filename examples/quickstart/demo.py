@@ -100,9 +100,9 @@ def put_model_on_claim() -> None:
     print(f"  A real Llama architecture with random weights (0.8 MB), made by a Job. {calls.NOISE}")
     tool("volume", "models")
     kubectl("apply", "-f", "pvc.yaml")
-    script = kubectl("create", "configmap", "make-model", "--from-file=make_model.py", "--dry-run=client", "-o", "yaml",
-                     shown=False)  # fmt: skip
-    kubectl("apply", "-f", "-", given=script)
+    create = ["create", "configmap", "make-model", "--from-file=make_model.py", "--dry-run=client", "-o", "yaml"]
+    show("kubectl", *create, then="| kubectl apply -f -")
+    kubectl("apply", "-f", "-", given=kubectl(*create, shown=False), shown=False)
     kubectl("apply", "-f", "make-model-job.yaml")
     kubectl("wait", "--for=condition=complete", "--timeout=180s", "job/make-model")
 
@@ -147,7 +147,7 @@ def ready_message() -> str:
 def ask() -> None:
     """Chat completion, streamed chat completion and text completion through status.address.url."""
     path = "{.status.address.url}"
-    show("address=$(kubectl get -f mlservice.yaml -ojsonpath='{.status.address.url}')", raw=True)
+    print("  $ address=$(kubectl get -f mlservice.yaml -ojsonpath='{.status.address.url}')")
     address = kubectl("get", "-f", "mlservice.yaml", f"-ojsonpath={path}", shown=False)
     print(f"  address={address}")
     with reachable(address) as url:
@@ -214,9 +214,9 @@ def step(title: str) -> None:
     WATCH.say(f"=== {title}")
 
 
-def show(*command: str, raw: bool = False) -> None:
+def show(*command: str, then: str = "") -> None:
     """Print a command as a user would type it."""
-    print(f"  $ {command[0] if raw else shlex.join(command)}", flush=True)
+    print(f"  $ {shlex.join(command)} {then}".rstrip(), flush=True)
 
 
 def tool(*arguments: str) -> None:
