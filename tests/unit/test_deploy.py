@@ -111,8 +111,9 @@ def test_pod_meets_pod_security_restricted_and_cannot_write_its_image():
 def test_probes_ask_the_port_of_the_operators_server():
     (container,) = the("Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "http", "containerPort": Settings().http_port}]
-    probes = {probe: container[probe]["httpGet"] for probe in ("livenessProbe", "readinessProbe")}
+    probes = {probe: container[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert probes == {
+        "startupProbe": {"path": "/healthz", "port": "http"},
         "livenessProbe": {"path": "/healthz", "port": "http"},
         "readinessProbe": {"path": "/readyz", "port": "http"},
     }
