@@ -104,10 +104,11 @@ def up(arguments: argparse.Namespace) -> None:
             cluster.asked = (arguments.network, arguments.gpus, arguments.http_port)
         cluster.create(watch)
     watch.say("The cluster is up. Try:")
-    kubeconfig = status.shown(checkout.KUBECONFIG if arguments.state == DEFAULT else State(arguments.state).kubeconfig)
-    print(f"  export KUBECONFIG={kubeconfig}")
+    which = "" if arguments.state == DEFAULT else f" --state {arguments.state}"
+    print(f"  export KUBECONFIG={status.shown(status.kubeconfig(State(arguments.state.absolute())))}")
     print(f"  {binaries.path('kubectl')} get nodes")
-    print("  python -m local_cluster status    python -m local_cluster down")
+    print(f"  python -m local_cluster status{which}")
+    print(f"  python -m local_cluster down{which}")
 
 
 def down(arguments: argparse.Namespace) -> None:

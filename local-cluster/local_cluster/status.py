@@ -7,6 +7,7 @@ from pathlib import Path
 from local_cluster import checkout, containerd, gateway, kubelet, supervision
 from local_cluster.cluster import Cluster
 from local_cluster.report import Failure
+from local_cluster.state import DEFAULT, State
 
 
 def node_level(cluster: Cluster) -> tuple[str, bool]:
@@ -23,7 +24,7 @@ def node_level(cluster: Cluster) -> tuple[str, bool]:
     facts = {
         "CLUSTER": f"node level in {state.root}, node {cluster.network.node}, pods {cluster.network.pods}, "
         f"services {cluster.network.services}",
-        "API": f"{word(ready, 'ready')}, https://{api.host}, kubeconfig {shown(checkout.KUBECONFIG)}",
+        "API": f"{word(ready, 'ready')}, https://{api.host}, kubeconfig {shown(kubeconfig(state))}",
         "NODE": f"{kubelet.NODE} {word(node, 'Ready')}, {settings.gpus} make-believe nvidia.com/gpu",
         "GATEWAY": f"{gateway.NAMESPACE}/mlservice {word(routed, 'Programmed')}, 127.0.0.1:{settings.http_port}",
         "IMAGES": f"{images} in {state.containerd}",
@@ -78,6 +79,11 @@ def duration(seconds: float) -> str:
 def word(holds: bool, text: str) -> str:
     """The word, or its opposite."""
     return text if holds else f"not {text}"
+
+
+def kubeconfig(state: State) -> Path:
+    """The kubeconfig that users are pointed to: the checkout's, unless the cluster is a second one."""
+    return checkout.KUBECONFIG if state.root == DEFAULT else state.kubeconfig
 
 
 def shown(path: Path) -> str:
