@@ -12,6 +12,7 @@ from image_store import Store
 from local_cluster import containerd, images
 from local_cluster.images.load import is_loaded
 
+pytestmark = pytest.mark.timeout(1500)  # what is not in the cache is built by the first test that needs it
 MODEL_MAKER = Path(__file__).parents[2] / "examples" / "quickstart" / "make_model.py"
 
 
