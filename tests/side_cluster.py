@@ -41,7 +41,7 @@ def machine(state: State) -> dict[str, Any]:
     """What a cluster could leave behind on this machine; processes are those that have to do with its folder."""
     return {
         "processes": [command for command in commands() if str(state.root) in command],
-        "mounts": mounts(),
+        "mounts": mounts(state),
         "links": sorted(Path("/sys/class/net").iterdir()),
         "routes": [ip("route", "show", "table", "all"), ip("-6", "route", "show", "table", "main")],
         "namespaces": ip("netns"),
@@ -61,9 +61,11 @@ def commands() -> Iterator[str]:
             continue
 
 
-def mounts() -> list[str]:
-    """The mounts, without those of images that are being built meanwhile."""
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/buildah/" not in line]
+def mounts(state: State) -> list[str]:
+    """The mounts at places where a cluster mounts; elsewhere, images may be being built meanwhile."""
+    places = (str(state.root), "/run", "/proc", "/sys", *FOLDERS)
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if line.split()[4].startswith(places)]
 
 
 def rules() -> list[str]:
