@@ -44,13 +44,18 @@ def main() -> None:
 
 def up() -> None:
     """Bring everything up and ask the model."""
-    step("A cluster" if CLUSTER == "current" else "A cluster, and the images beside it")
-    with building_images():
+    if CLUSTER == "current":
+        step("The cluster of the current context, the operator")
         tool("up")
-    if CLUSTER != "current":
-        tool("load", *IMAGES)
-    step("The operator")
-    tool("install")
+        tool("install")
+    else:
+        step("A cluster, and the images beside it")
+        with beside("local_cluster.images", "build", *IMAGES):
+            tool("up")
+        step("The operator, and the other images beside it")
+        tool("load", IMAGES[0])
+        with beside("local_cluster", "load", *IMAGES[1:]):
+            tool("install")
     step("A tiny model on a PersistentVolumeClaim")
     put_model_on_claim()
     step("Two YAML files")
@@ -77,22 +82,21 @@ def down() -> None:
 
 
 @contextlib.contextmanager
-def building_images() -> Iterator[None]:
-    """Build the images beside what the caller does: on a machine with nothing cached both take minutes."""
-    if CLUSTER == "current":
-        yield
-        return
-    command = [sys.executable, "-m", "local_cluster.images", "build", *IMAGES]
-    with subprocess.Popen(command) as build:
+def beside(module: str, *arguments: str) -> Iterator[None]:
+    """Run a Python module beside what the caller does, and wait for it: on a fresh machine both take minutes."""
+    with subprocess.Popen([sys.executable, "-m", module, *arguments]) as process:
         try:
             yield
         except BaseException:
-            build.terminate()
+            process.terminate()
             raise
-        if build.poll() is None:
-            WATCH.say("The cluster is up, the images are still being built ...")
-        if build.wait() != 0:
-            raise Failure("The images could not be built.", "The cause is above. The same command can be run again.")
+        if process.poll() is None:
+            WATCH.say(f"Waiting for `python -m {module} {' '.join(arguments)}` ...")
+        if process.wait() != 0:
+            raise Failure(
+                f"`python -m {module} {' '.join(arguments)}` failed.",
+                "The cause is above. The same command can be run again.",
+            )
 
 
 def put_model_on_claim() -> None:
@@ -179,11 +183,12 @@ def ask_from_pod() -> None:
     """The text completion by `wget` in a pod, at http://<name>.<namespace>."""
     call = calls.TEXT
     body = json.dumps(call.body)
+    namespace = kubectl("get", "-f", "mlservice.yaml", "-o", "jsonpath={.metadata.namespace}", shown=False)
     image = "busybox:1.37" if CLUSTER == "current" else images.reference("busybox")
     kubectl("delete", "pod", "client", "--ignore-not-found", "--now", shown=False)
     wget = ["wget", "-q", "-O", "-", "--header", "Content-Type: application/json", "--post-data", body]
     kubectl("run", "client", f"--image={image}", "--restart=Never", "--command", "--", *wget,
-            f"http://{SERVICE}.default{call.path}")  # fmt: skip
+            f"http://{SERVICE}.{namespace}{call.path}")  # fmt: skip
     kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s", "pod/client")
     answer = json.loads(kubectl("logs", "client"))
     WATCH.say(calls.text_of(answer))
