@@ -39,3 +39,11 @@ def _fields(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
         yield from _fields(field, f"{path}.{name}")
     if "items" in node:
         yield from _fields(node["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("file", crd.ALL)
+def test_no_name_is_also_a_category(file: str) -> None:
+    """kubectl would take `kubectl get mlservice NAME` for a category and refuse the name."""
+    categories = {category for made in crd.ALL.values() for category in made()["spec"]["names"].get("categories", [])}
+    names = crd.ALL[file]()["spec"]["names"]
+    assert not categories & {names["singular"], names["plural"], *names["shortNames"]}

@@ -145,7 +145,6 @@ def _crd(
                 "plural": plural,
                 "singular": kind.lower(),
                 "shortNames": [short],
-                "categories": ["mlservice"],
             },
             "scope": "Namespaced",
             "versions": [
