@@ -79,7 +79,8 @@ def _logging_in(client: Client) -> Any:
 
 
 def _storing(store: Store) -> Any:
-    def handle(event: Object, **_: Any) -> None:
+    # A coroutine, though it awaits nothing: kopf runs plain functions in threads, and the stores know one thread only.
+    async def handle(event: Object, **_: Any) -> None:
         if event["type"] == "DELETED":
             store.remove(event["object"])
         else:
