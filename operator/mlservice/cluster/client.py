@@ -62,6 +62,8 @@ class Client:
 
     def __init__(self, configuration: official.Configuration, may_write: Callable[[], bool] = lambda: True) -> None:
         self.configuration = configuration
+        # The configuration knows its proxy; aiohttp would look through the environment in a thread for every request.
+        configuration.client_session_kwargs = {"trust_env": False}
         self.api = official.ApiClient(configuration)
         self.may_write = may_write
 
