@@ -53,16 +53,17 @@ def show_answer(watch: Stopwatch, call: Call, url: str) -> None:
     lines = list(by_curl(f"{url}{call.path}", body) if shutil.which("curl") else by_python(f"{url}{call.path}", body))
     if call.streamed:
         events = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
-        for line in [*events[:2], "..."]:
-            print(f"  data: {line[:140]}{'...' if len(line) > 140 else ''}")
+        for line in events[:2]:
+            print(f"  data: {shortened(line)}")
         if events[-1:] != ["[DONE]"]:
             raise Failure(f"The stream of {url}{call.path} did not end with [DONE].", f"It ended with {lines[-3:]}")
-        text = "".join(text_of(json.loads(event), raw=True) for event in events[:-1])
-        answer = f"{len(events)} events: {readable(text)}"
+        text = "".join(text_of(json.loads(event)) for event in events[:-1])
+        amount = f"{len(events)} events, "
     else:
-        print(f"  {lines[0][:300] if lines else ''}")
-        answer = text_of(parsed("\n".join(lines)))
-    watch.say(f"{watch.elapsed - started:.2f} s, {answer}")
+        print(f"  {shortened(lines[0] if lines else '')}")
+        text = text_of(parsed("\n".join(lines)))
+        amount = ""
+    watch.say(f'{watch.elapsed - started:.2f} s, {amount}"{readable(text)}"')
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -76,18 +77,23 @@ def parsed(text: str) -> dict[str, Any]:
     return dict(answer)
 
 
-def text_of(answer: dict[str, Any], raw: bool = False) -> str:
+def text_of(answer: dict[str, Any]) -> str:
     """What the model said, in a completion of either kind or in a piece of one."""
     choices = answer["choices"]
     if not choices:
         return ""
     said = choices[0].get("text") or choices[0].get("message", choices[0].get("delta", {})).get("content") or ""
-    return str(said) if raw else readable(said)
+    return str(said)
+
+
+def shortened(line: str, length: int = 190) -> str:
+    """The beginning of a long line."""
+    return readable(line if len(line) <= length else f"{line[:length]} ...")
 
 
 def readable(text: str) -> str:
-    """Noise as one line that a terminal can show."""
-    return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
+    """Noise as a terminal can show it: what has no glyph becomes a dot."""
+    return "".join(glyph if glyph.isprintable() and glyph != "\ufffd" else "·" for glyph in text)
 
 
 def by_curl(url: str, body: str) -> Iterator[str]:

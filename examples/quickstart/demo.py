@@ -191,7 +191,7 @@ def ask_from_pod() -> None:
             f"http://{SERVICE}.{namespace}{call.path}")  # fmt: skip
     kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s", "pod/client")
     answer = json.loads(kubectl("logs", "client"))
-    WATCH.say(calls.text_of(answer))
+    WATCH.say(f'"{calls.readable(calls.text_of(answer))}"')
     kubectl("delete", "pod", "client", "--now", shown=False)
 
 
