@@ -22,11 +22,24 @@ def install(cluster: str, http_port: int, watch: Stopwatch) -> None:
 
 
 def uninstall(cluster: str, http_port: int, watch: Stopwatch) -> None:
-    """Remove what `install` applied, and with the definitions every MLService; the namespace stays for its Gateway."""
+    """Remove what `install` applied; the namespace stays for its Gateway. Refused while there are MLServices."""
+    if services := existing_services():
+        raise Failure(
+            f"{len(services)} MLServices exist, and would be deleted with their definition: {', '.join(services[:5])}",
+            "Delete them first: kubectl delete mlservices --all --all-namespaces",
+        )
     rendered = kubectl("kustomize", str(write_overlay(cluster, http_port)))
     manifests = [manifest for manifest in yaml.safe_load_all(rendered) if manifest["kind"] != "Namespace"]
     kubectl("delete", "--ignore-not-found", "-f", "-", given=yaml.safe_dump_all(manifests))
-    watch.say("Removed the operator, its definitions and every MLService")
+    watch.say("Removed the operator and its definitions. Install them again: make install")
+
+
+def existing_services() -> list[str]:
+    """Namespace/name of every MLService; none where their definition is not installed."""
+    if not kubectl("get", "crd", "mlservices.tensorstack.dev", "--ignore-not-found", "-o", "name"):
+        return []
+    template = '{range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
+    return kubectl("get", "mlservices", "--all-namespaces", "-o", f"jsonpath={template}").split()
 
 
 def write_overlay(cluster: str, http_port: int) -> Path:

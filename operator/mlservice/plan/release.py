@@ -110,12 +110,16 @@ def _finding(release: str, live: Object | None, world: World, replacing: Finding
         return found
     if replacing:
         return replacing
+    return Finding(Reason.PREDICTOR_NOT_READY, _progress(live))
+
+
+def _progress(live: Object) -> str:
     status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
-    return Finding(
-        Reason.PREDICTOR_NOT_READY,
-        f"{status.get('updatedReplicas', 0)} of {wanted} pods are up to date, {status.get('readyReplicas', 0)} ready: "
-        "the model is loading",
-    )
+    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    ready = f"{status.get('readyReplicas', 0)} of {wanted} pods are ready"
+    if old > 0:
+        return f"{ready}, {old} of them to be replaced: each serves until a new pod has loaded the model"
+    return f"{ready}: the model is loading"
 
 
 def _first(refusals: Mapping[Ref, Finding], refs: list[Ref]) -> Finding | None:
