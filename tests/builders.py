@@ -115,6 +115,7 @@ def a_world(
     pods: tuple[Object, ...] = (),
     children: Mapping[Ref, Object] | None = None,
     status: Object | None = None,
+    adopted: Mapping[str, Object] | None = None,
     **settings: Any,
 ) -> World:
     """A world with the runtime `vllm-openai` in it."""
@@ -127,6 +128,7 @@ def a_world(
         claims={c["metadata"]["name"]: c for c in claims},
         children=children or {},
         pods=pods,
+        adopted=adopted or {},
     )
 
 

@@ -17,7 +17,7 @@ def _described(schema: dict[str, Any], description: str) -> dict[str, Any]:
 
 CONDITIONS = {
     "type": "array",
-    "description": "Ready, ReleasesReady, Paused always; Reconciling, Stalled, FieldsSupported while they matter.",
+    "description": "Ready, ReleasesReady, Paused and UpdateAvailable always; others while they matter.",
     "x-kubernetes-list-type": "map",
     "x-kubernetes-list-map-keys": ["type"],
     "items": {
@@ -64,10 +64,14 @@ MLSERVICE_STATUS = {
                     "ready": {"type": "boolean", "description": "Whether its pods are up to date and ready."},
                     "trafficPercent": _described(INTEGER, "Share of the requests to the service's URL, in percent."),
                     "url": _described(STRING, "URL of this release alone."),
-                    "reason": _described(STRING, "Why it is not ready; absent when it is."),
-                    "message": _described(STRING, "What is wrong and what to do; absent when it is ready."),
+                    "reason": _described(STRING, "Why it is not ready, or what its next change would meet."),
+                    "message": _described(STRING, "What is wrong and what to do."),
                     "readyReplicas": _described(INTEGER, "Pods that are ready."),
                     "totalReplicas": _described(INTEGER, "Pods that exist, starting ones included."),
+                    "revision": _described(
+                        INTEGER, "Number of the pod template in force, kept in the ControllerRevision of that revision."
+                    ),
+                    "readyRevision": _described(INTEGER, "Number of the newest pod template that had a ready pod."),
                 },
             },
         },

@@ -15,10 +15,19 @@ MANAGER = "mlservice-operator"
 LABEL_NAME = "mlservice.tensorstack.dev/name"
 LABEL_RELEASE = "mlservice.tensorstack.dev/release"
 LABEL_COMPONENT = "mlservice.tensorstack.dev/component"
+LABEL_REVISION = "mlservice.tensorstack.dev/revision"
+"""On pods: the hash of their template, which is the end of their ControllerRevision's name."""
+
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 ANNOTATION_APPLIED = "mlservice.tensorstack.dev/applied"
 """Hash of what the operator last applied to this child; a field it no longer sends shows as a changed hash."""
+
+ANNOTATION_INPUTS = "mlservice.tensorstack.dev/inputs"
+"""On Deployments and ControllerRevisions: hash of what the MLService said when their pod template was rendered."""
+
+ANNOTATION_UPDATE = "mlservice.tensorstack.dev/update"
+"""On an MLService, written by a person: another value asks for the newest runtime in every release."""
 
 USER_CONTAINER = "user-container"
 """The container that serves the model; T9k's API fixes this name."""

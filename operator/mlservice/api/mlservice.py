@@ -148,6 +148,10 @@ class Release(Model):
     predictor: Predictor
     """How this release is served."""
 
+    revision: Annotated[int | None, Field(ge=1)] = None
+    """Hold this release at an older pod template: a number that status.releases[].revision had before (the release's
+    ControllerRevisions are the list). The predictor's other fields then wait. Unset runs what the predictor says."""
+
 
 class Transformer(Model):
     """A server in front of the predictor that changes requests and responses."""

@@ -81,6 +81,15 @@ class Reason(StrEnum):
     ALL_READY = "AllReady"
     """Every release, routed or not, has its pods ready."""
 
+    UP_TO_DATE = "UpToDate"
+    """Every release runs what its runtime and the MLService say now."""
+
+    NEWER_TEMPLATE = "NewerTemplate"
+    """A runtime was edited, or the operator upgraded: new pods would be other ones. What runs is left alone."""
+
+    REVISION_NOT_FOUND = "RevisionNotFound"
+    """releases[].revision names a revision that the release does not have."""
+
     CREATED = "Created"
     """Event: the service was seen for the first time."""
 
@@ -96,6 +105,7 @@ WAITS_FOR_USER = frozenset(
         Reason.CONTAINER_NOT_FOUND,
         Reason.PVC_NOT_FOUND,
         Reason.STORAGE_UNSUPPORTED,
+        Reason.REVISION_NOT_FOUND,
         Reason.NAME_CONFLICT,
         Reason.REFUSED,
     }

@@ -21,6 +21,7 @@ class Resource:
 MLSERVICE = Resource("MLService", "tensorstack.dev/v1beta1", "mlservices")
 RUNTIME = Resource("MLServiceRuntime", "tensorstack.dev/v1beta1", "mlserviceruntimes")
 DEPLOYMENT = Resource("Deployment", "apps/v1", "deployments")
+REVISION = Resource("ControllerRevision", "apps/v1", "controllerrevisions")
 SERVICE = Resource("Service", "v1", "services")
 HTTP_ROUTE = Resource("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 POD = Resource("Pod", "v1", "pods")
@@ -28,5 +29,5 @@ CLAIM = Resource("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 LEASE = Resource("Lease", "coordination.k8s.io/v1", "leases")
 EVENT = Resource("Event", "events.k8s.io/v1", "events")
 
-CHILDREN = {resource.kind: resource for resource in (DEPLOYMENT, SERVICE, HTTP_ROUTE)}
-"""Kinds that an MLService owns."""
+CHILDREN = {resource.kind: resource for resource in (REVISION, DEPLOYMENT, SERVICE, HTTP_ROUTE)}
+"""Kinds that an MLService owns, in the order of their writing."""

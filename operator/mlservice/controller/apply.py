@@ -6,11 +6,11 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_MANAGED_BY, LABEL_NAME, MANAGER, Object
+from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_MANAGED_BY, LABEL_NAME, LABEL_RELEASE, MANAGER, Object
 from mlservice.api.mlservice import MLService
 from mlservice.api.reasons import Reason
 from mlservice.cluster.client import ApiError, Client
-from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE
+from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE, REVISION
 from mlservice.controller.observe import Cluster
 from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.drift import contains
@@ -38,12 +38,23 @@ class Applier:
         wanted = [child for child in plan.children if not self._in_place(world.children.get(ref(child)), child)]
         missing = [child for child in wanted if ref(child) not in world.children]
         refused = await self._taken_names(world.service, missing) if missing else {}
-        writes: list[Coroutine[Any, Any, Any]] = [self._write(child) for child in wanted if ref(child) not in refused]
+        allowed = [child for child in wanted if ref(child) not in refused]
+        # Pods must never run without a revision that remembers them, so that one comes first, and without it nothing.
+        pins, others = _apart(allowed, REVISION.kind)
+        unpinned = set()
+        for pin, outcome in zip(pins, await _all([self._write(pin) for pin in pins]), strict=True):
+            refused.update(outcome)
+            unpinned |= {pin["metadata"]["labels"][LABEL_RELEASE]} if outcome else set()
+        writes: list[Coroutine[Any, Any, Any]] = [
+            self._write(child)
+            for child in others
+            if child["kind"] != DEPLOYMENT.kind or child["metadata"]["labels"][LABEL_RELEASE] not in unpinned
+        ]
         writes += [self._delete(obj) for obj in plan.unwanted if "deletionTimestamp" not in obj["metadata"]]
         writes += [self._scale(world, name, count) for name, count in plan.replicas.items()]
         for outcome in await _all(writes):
             refused.update(outcome or {})
-        return len(writes) > 0, refused
+        return len(pins) + len(writes) > 0, refused
 
     async def apply_status(self, obj: Object, status: Object) -> bool:
         """Write the status of this very MLService (by uid) if it differs; return whether it did."""
@@ -106,6 +117,10 @@ class Applier:
     async def _scale(self, world: World, name: str, count: int) -> None:
         await self.client.scale(DEPLOYMENT, world.service.namespace, name, count)
         logger.info("Scaled Deployment %s in %s to %d", name, world.service.namespace, count)
+
+
+def _apart(children: list[Object], kind: str) -> tuple[list[Object], list[Object]]:
+    return [c for c in children if c["kind"] == kind], [c for c in children if c["kind"] != kind]
 
 
 async def _all(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:

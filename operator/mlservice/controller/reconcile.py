@@ -1,5 +1,6 @@
 """Bring one service's world to its plan."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,10 +11,13 @@ from mlservice.api.meta import Object
 from mlservice.cluster.client import Client
 from mlservice.cluster.events import Recorder
 from mlservice.cluster.queue import WorkQueue
+from mlservice.cluster.resources import DEPLOYMENT
 from mlservice.cluster.store import Key, key_of
 from mlservice.controller.apply import Applier, OwnerGone
 from mlservice.controller.observe import Cluster
-from mlservice.plan import Finding, Plan, Ref, plan
+from mlservice.plan import Finding, Plan, Ref, World, plan
+from mlservice.plan.owned import owned_template
+from mlservice.plan.revision import unpinned
 from mlservice.plan.status import unreadable_status
 
 logger = logging.getLogger(__name__)
@@ -24,7 +28,7 @@ ROUNDS = 4
 
 class Reconciler:
     def __init__(self, client: Client, cluster: Cluster, queue: WorkQueue, recorder: Recorder) -> None:
-        self.cluster, self.queue, self.recorder = cluster, queue, recorder
+        self.client, self.cluster, self.queue, self.recorder = client, cluster, queue, recorder
         self.applier = Applier(client, cluster)
 
     async def reconcile(self, key: Key) -> bool:
@@ -44,7 +48,7 @@ class Reconciler:
     async def _reconcile(self, key: Key) -> bool:
         refused: dict[Ref, Finding] = {}
         for _ in range(ROUNDS):
-            world = self.cluster.world(key)
+            world = await self._world(key)
             if world is None:
                 return True
             now = datetime.now(UTC)
@@ -53,7 +57,7 @@ class Reconciler:
                 break
         else:
             self.queue.add(key)
-        obj, world = self.cluster.services.get(key), self.cluster.world(key)
+        obj, world = self.cluster.services.get(key), await self._world(key)
         if obj is None or world is None:
             return True
         final = plan(replace(world, refusals=refused), now)
@@ -62,6 +66,14 @@ class Reconciler:
         if final.again_seconds is not None:
             self.queue.add_after(key, final.again_seconds)
         return not refused
+
+    async def _world(self, key: Key) -> World | None:
+        """The service's world; what the stores do not keep, who wrote which field, is asked for where it matters."""
+        world = self.cluster.world(key)
+        if world is None or not (names := list(unpinned(world))):
+            return world
+        found = await asyncio.gather(*(self.client.get(DEPLOYMENT, key[0], name) for name in names))
+        return replace(world, adopted={obj["metadata"]["name"]: owned_template(obj) for obj in found if obj})
 
     async def _report_unreadable(self, key: Key, error: ValidationError) -> None:
         obj = self.cluster.services.get(key)

@@ -7,6 +7,7 @@ from mlservice.api.meta import LABEL_RELEASE, Object
 from mlservice.plan.drift import stamped
 from mlservice.plan.labels import release_name
 from mlservice.plan.release import ReleasePlan, existing_release, plan_release
+from mlservice.plan.revision import superfluous_revisions
 from mlservice.plan.route import http_route
 from mlservice.plan.services import main_service
 from mlservice.plan.status import events, status
@@ -65,9 +66,11 @@ def _front(world: World, routed: ReleasePlan) -> Iterator[Object]:
 
 def _unwanted(world: World, releases: Sequence[ReleasePlan]) -> Iterator[Object]:
     """Children of releases that are gone, except of the one that live traffic still goes to."""
-    kept = {release_name(world.service, r.name) for r in releases} | {world.service.name}
+    staying = {r.name: r.revision for r in releases}
     if selected := _selected_release(world):
-        kept.add(release_name(world.service, selected))
-    for child in world.children.values():
-        if child["metadata"]["name"] not in kept:
+        staying.setdefault(selected, None)
+    kept = {release_name(world.service, name) for name in staying} | {world.service.name}
+    for ref, child in world.children.items():
+        if ref.kind != "ControllerRevision" and ref.name not in kept:
             yield child
+    yield from superfluous_revisions(world, staying)

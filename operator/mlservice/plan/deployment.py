@@ -1,8 +1,9 @@
 """The Deployment of a release. Its replica count is not part of it: see `replicas`."""
 
-from mlservice.api.meta import Object
+from mlservice.api.meta import ANNOTATION_INPUTS, Object
 from mlservice.api.mlservice import MLService, Release
 from mlservice.plan.labels import metadata, predictor_labels, predictor_selector, release_name
+from mlservice.plan.pods import condition
 
 PROGRESS_DEADLINE_SECONDS = 3600
 """Above the load time of a large model from a cold volume; Kubernetes' 600 would call a healthy start failed."""
@@ -14,11 +15,13 @@ IN_PLACE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavai
 """One pod less during a rollout: for a cluster that has no room for one more."""
 
 
-def deployment(service: MLService, release: Release, template: Object, strategy: Object) -> Object:
+def deployment(service: MLService, release: Release, template: Object, inputs: str, strategy: Object) -> Object:
+    """`template` and `inputs` are the ones of the revision in force."""
+    meta = metadata(service, release_name(service, release.name), predictor_labels(service, release.name))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(service, release_name(service, release.name), predictor_labels(service, release.name)),
+        "metadata": {**meta, "annotations": {ANNOTATION_INPUTS: inputs}},
         "spec": {
             "selector": {"matchLabels": predictor_selector(service, release.name)},
             "template": template,
@@ -58,6 +61,16 @@ def is_complete(live: Object) -> bool:
         and status.get("replicas", 0) == status.get("updatedReplicas", 0)
         and status.get("readyReplicas", 0) >= wanted
     )
+
+
+def has_been_complete(live: Object) -> bool:
+    """Whether the newest template was rolled out once, whatever became of its pods since.
+
+    The Deployment controller keeps this reason until the template changes:
+    https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment
+    """
+    seen = live.get("status", {}).get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    return is_complete(live) or (seen and condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable")
 
 
 def ready_replicas(live: Object | None) -> int:

@@ -21,7 +21,12 @@ def pods_of(world: World, release: str) -> list[Object]:
 
 
 def condition(pod: Object, type_: str) -> Object:
+    """The condition of this type of a pod or Deployment; empty when it has none."""
     return next((c for c in pod.get("status", {}).get("conditions", []) if c["type"] == type_), {})
+
+
+def is_ready(pod: Object) -> bool:
+    return bool(condition(pod, "Ready").get("status") == "True")
 
 
 def unschedulable_since(pod: Object) -> datetime | None:

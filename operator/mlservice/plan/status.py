@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from mlservice.api.meta import Object
+from mlservice.api.meta import ANNOTATION_UPDATE, Object
 from mlservice.api.reasons import WAITS_FOR_USER, Reason
 from mlservice.plan.conditions import Condition, conditions
 from mlservice.plan.release import ReleasePlan
@@ -58,7 +58,7 @@ def _condition(status: Object, type_: str) -> Object:
 
 
 def _release(world: World, release: ReleasePlan, routed: str) -> Object:
-    finding = release.finding
+    finding = release.finding or release.caution
     return {
         "name": release.name,
         "ready": release.ready,
@@ -67,6 +67,8 @@ def _release(world: World, release: ReleasePlan, routed: str) -> Object:
         **({"reason": str(finding.reason), "message": finding.message} if finding else {}),
         "readyReplicas": release.ready_replicas,
         "totalReplicas": release.total_replicas,
+        **({"revision": release.revision.number} if release.revision else {}),
+        **({"readyRevision": release.ready_revision} if release.ready_revision else {}),
     }
 
 
@@ -79,9 +81,10 @@ def _conditions(world: World, releases: Sequence[ReleasePlan], routed: str) -> I
         "ReleasesReady",
         status=not broken,
         reason=broken[0].finding.reason if broken and broken[0].finding else Reason.ALL_READY,
-        message="; ".join(f"{r.name}: {r.finding.message}" for r in broken if r.finding),
+        message="; ".join(f"{r.name}: {found.message}" for r in releases if (found := r.finding or r.caution)),
     )
     yield Condition("Paused", paused, Reason.PAUSED if paused else Reason.RUNNING)
+    yield _update_available(world, releases)
     stalled = [r for r in broken if r.finding and r.finding.reason in WAITS_FOR_USER]
     if stalled and stalled[0].finding:
         yield Condition("Stalled", True, stalled[0].finding.reason, stalled[0].finding.message)
@@ -89,6 +92,23 @@ def _conditions(world: World, releases: Sequence[ReleasePlan], routed: str) -> I
         yield Condition("Reconciling", True, *_reason_of(broken, ready))
     if warning := fields_supported(world.service):
         yield warning
+
+
+def _update_available(world: World, releases: Sequence[ReleasePlan]) -> Condition:
+    """Whether runtimes, or a newer operator, would make other pods than those that are pinned."""
+    waiting = [r for r in releases if r.update]
+    if not waiting:
+        return Condition("UpdateAvailable", False, Reason.UP_TO_DATE)
+    held = {r.name for r in world.service.spec.releases if r.revision is not None}
+    differences = "; ".join(f"release {r.name}{' (held)' * (r.name in held)}: {r.update}" for r in waiting)
+    service = world.service
+    message = (
+        f"Pods keep their revision; new ones would differ in {differences}. To update: kubectl -n {service.namespace} "
+        f"annotate mls {service.name} {ANNOTATION_UPDATE}=$(date +%s) --overwrite"
+    )
+    if held:
+        message += ", and remove releases[].revision from a held release"
+    return Condition("UpdateAvailable", True, Reason.NEWER_TEMPLATE, message)
 
 
 def _reason_of(broken: Sequence[ReleasePlan], ready: Condition) -> tuple[Reason, str]:

@@ -51,7 +51,9 @@ class World:
     claims: Mapping[str, Object] = field(default_factory=dict)
     """The PersistentVolumeClaims that the releases name, by name; a missing one is absent."""
     children: Mapping[Ref, Object] = field(default_factory=dict)
-    """Deployments, Services and HTTPRoutes that this service controls."""
+    """Deployments, Services, HTTPRoutes and ControllerRevisions that this service controls."""
+    adopted: Mapping[str, Object] = field(default_factory=dict)
+    """Pod templates, as far as they are ours, of Deployments without a revision; by the Deployment's name."""
     pods: Sequence[Object] = ()
     """Pods that carry this service's name label."""
     refusals: Mapping[Ref, Finding] = field(default_factory=dict)

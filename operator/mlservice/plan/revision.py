@@ -1,0 +1,232 @@
+"""Pinned revisions: which pod template a release runs, so that nobody's pods restart because somebody edited a runtime.
+
+A release's rendered pod template is kept in a ControllerRevision. The newest one is in force. A new one is made only
+
+* when what the MLService says about the pods changes, or a person asks (by another value of the annotation
+  `mlservice.tensorstack.dev/update`),
+* when no pod of the one in force has ever been ready, or
+* when the release has no pods: pods must be made anew anyway, which is T9k's rule for a changed runtime.
+
+`releases[].revision` holds a release at an older one.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlservice.api.meta import (
+    ANNOTATION_INPUTS,
+    ANNOTATION_UPDATE,
+    LABEL_RELEASE,
+    LABEL_REVISION,
+    Model,
+    Object,
+)
+from mlservice.api.mlservice import DEFAULT_MOUNT_PATH, MLService, Release, Storage
+from mlservice.api.reasons import Reason
+from mlservice.plan.deployment import has_been_complete
+from mlservice.plan.drift import contains
+from mlservice.plan.labels import metadata, predictor_labels, release_name
+from mlservice.plan.pods import is_ready, pods_of
+from mlservice.plan.world import Invalid, World
+
+HISTORY = 10
+"""Revisions of a release that are kept beside the one in force, as Kubernetes keeps of a StatefulSet."""
+
+
+WRITTEN_OUT = (("readOnly", False), ("mountPath", DEFAULT_MOUNT_PATH))
+"""Defaults of storage that mean the same when they stand in the manifest."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One pod template of a release."""
+
+    name: str
+    number: int
+    """Counts up within the release; the highest is in force."""
+    inputs: str
+    """Hash of what the MLService said when it was rendered; see `inputs_of`."""
+    template: Object
+
+
+def inputs_of(service: MLService, release: Release) -> str:
+    """Hash of all that the MLService says about the release's pod template, and of the request to update.
+
+    Replica bounds, labels and sibling releases are not part of it, nor are defaults that are written out. What is unset
+    leaves no trace, so that a field which a later version adds changes no hash.
+    """
+    predictor, scheduler = release.predictor, service.spec.scheduler
+    said = {
+        "runtime": predictor.model.runtime,
+        "parameters": predictor.model.parameters,
+        "storage": _storage(predictor.storage),
+        "template": predictor.template,
+        "resources": [_said(r) for r in predictor.containers_resources or []],
+        "scheduler": _said(scheduler) if scheduler else None,
+        "update": service.metadata.get("annotations", {}).get(ANNOTATION_UPDATE),
+    }
+    return _hash({key: value for key, value in said.items() if value})
+
+
+def history(world: World, release: str) -> list[Revision]:
+    """The release's revisions, oldest first."""
+    found = (
+        Revision(
+            obj["metadata"]["name"],
+            int(obj["revision"]),
+            obj["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS, ""),
+            obj["data"]["template"],
+        )
+        for obj in _objects(world)
+        if obj["metadata"]["labels"].get(LABEL_RELEASE) == release
+    )
+    return sorted(found, key=lambda revision: (revision.number, revision.name))
+
+
+def revision_in_force(release: Release, world: World, rendered: Object | None) -> Revision | None:
+    """Return the revision that the release's pods must be of; None while there is nothing to run.
+
+    `rendered` is the template as runtime and MLService have it now; None where they have a mistake: what runs stays.
+    Raises Invalid when `releases[].revision` names one that does not exist.
+    """
+    known = history(world, release.name)
+    if release.revision is not None:
+        return _held(release, known)
+    current = known[-1] if known else _adopted(release, world)
+    if rendered is None:
+        return current
+    inputs = inputs_of(world.service, release)
+    if current is None:
+        return _next(release, world, known, inputs, rendered)
+    may_change = not has_been_ready(current, release.name, world) or _is_without_pods(release, world)
+    if current.inputs == inputs and not may_change:
+        return current
+    if is_same(current.template, rendered):
+        return replace(current, inputs=inputs)
+    return _next(release, world, known, inputs, rendered)
+
+
+def controller_revision(service: MLService, release: str, revision: Revision) -> Object:
+    """The object that keeps a revision; its name is made of its content, which never changes."""
+    meta = metadata(service, revision.name, predictor_labels(service, release))
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {**meta, "annotations": {ANNOTATION_INPUTS: revision.inputs}},
+        "revision": revision.number,
+        "data": {"template": revision.template},
+    }
+
+
+def superfluous_revisions(world: World, in_force: dict[str, Revision | None]) -> Iterator[Object]:
+    """Revisions of releases that are gone, and the oldest ones of those that stay; `in_force` is by release."""
+    kept: set[str] = set()
+    for release, revision in in_force.items():
+        known = history(world, release)
+        held = {revision.name} if revision else set()
+        held |= {r.name for r in known if r.number == last_ready_number(world, release)}
+        kept |= held | {r.name for r in [r for r in known if r.name not in held][-HISTORY:]}
+    return (obj for obj in _objects(world) if obj["metadata"]["name"] not in kept)
+
+
+def has_been_ready(revision: Revision, release: str, world: World) -> bool:
+    """Whether a pod of this revision is ready, or was."""
+    if revision.number == last_ready_number(world, release):
+        return True
+    live = world.child("Deployment", release_name(world.service, release))
+    if live is None:
+        return False
+    label, running = _label(revision.template), live["spec"]["template"]
+    if _label(running) != label or not (label or contains(running, revision.template)):
+        return False
+    ready = [pod for pod in pods_of(world, release) if is_ready(pod)]
+    return has_been_complete(live) or any(label in (None, _label(pod)) for pod in ready)
+
+
+def last_ready_number(world: World, release: str) -> int | None:
+    """Number of the newest revision that had a ready pod, as the status remembers it."""
+    known = world.service.status.get("releases") or []
+    return next((r.get("readyRevision") for r in known if r.get("name") == release), None)
+
+
+def unpinned(world: World) -> Iterator[str]:
+    """Names of Deployments without any revision: an older operator made them, or somebody deleted the revisions."""
+    for release in world.service.spec.releases:
+        name = release_name(world.service, release.name)
+        if world.child("Deployment", name) and not history(world, release.name):
+            yield name
+
+
+def is_same(a: Object, b: Object) -> bool:
+    """Whether two templates are of one content: they carry the same label, or are equal without it."""
+    label = _label(a)
+    return (label is not None and label == _label(b)) or without_label(a) == without_label(b)
+
+
+def _held(release: Release, known: list[Revision]) -> Revision:
+    for revision in known:
+        if revision.number == release.revision:
+            return revision
+    numbers = ", ".join(str(r.number) for r in known) or "none"
+    raise Invalid(
+        Reason.REVISION_NOT_FOUND,
+        f"Release {release.name} asks for revision {release.revision}, it has: {numbers}. Correct "
+        "releases[].revision, or remove it to run what the rest of the spec says",
+    )
+
+
+def _adopted(release: Release, world: World) -> Revision | None:
+    """A revision made of what runs: the pods must not restart because their revision is missing."""
+    name = release_name(world.service, release.name)
+    template, live = world.adopted.get(name), world.child("Deployment", name)
+    if template is None or live is None:
+        return None
+    inputs = live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS) or inputs_of(world.service, release)
+    return Revision(f"{name}-{_label(template) or _hash(template)}", 1, inputs, template)
+
+
+def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
+    """The revision of this content with the next number; content that was there before gets a new number only."""
+    digest = _hash(rendered)
+    labels = {**rendered["metadata"]["labels"], LABEL_REVISION: digest}
+    template = {**rendered, "metadata": {**rendered["metadata"], "labels": labels}}
+    name = f"{release_name(world.service, release.name)}-{digest}"
+    return Revision(name, known[-1].number + 1 if known else 1, inputs, template)
+
+
+def _is_without_pods(release: Release, world: World) -> bool:
+    live = world.child("Deployment", release_name(world.service, release.name))
+    stopped = live is None or (live["spec"].get("replicas", 1) == 0 and not live.get("status", {}).get("replicas"))
+    return stopped and not pods_of(world, release.name)
+
+
+def _objects(world: World) -> Iterator[Object]:
+    return (obj for ref, obj in world.children.items() if ref.kind == "ControllerRevision")
+
+
+def _label(template: Object) -> str | None:
+    labels = template.get("metadata", {}).get("labels") or {}
+    return labels.get(LABEL_REVISION)
+
+
+def without_label(template: Object) -> Object:
+    """A revision's template as it was rendered."""
+    meta = template.get("metadata", {})
+    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k != LABEL_REVISION}
+    return {**template, "metadata": {**meta, "labels": labels}}
+
+
+def _storage(storage: Storage | None) -> Object:
+    said = _said(storage) if storage else {}
+    return {kind: {k: v for k, v in source.items() if (k, v) not in WRITTEN_OUT} for kind, source in said.items()}
+
+
+def _said(model: Model) -> Object:
+    return model.model_dump(by_alias=True, exclude_none=True)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
