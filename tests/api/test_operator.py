@@ -1,13 +1,16 @@
 """The process: it starts, dies, comes back, stands by, and says what is wrong."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
-from builders import a_runtime, a_service
-from kube import Kube, eventually
+from builders import a_runtime, a_service, a_world, planned
+from kube import Kube, condition, eventually
 from local_cluster.apiserver import ApiLevel
+from mlservice.api.meta import LABEL_REVISION, MANAGER
+from mlservice.cluster.resources import DEPLOYMENT
 from rig import Operator, Project, install_crds
 
 
@@ -59,6 +62,45 @@ def test_killed_operator_comes_back_and_writes_nothing_that_is_there(own_kube, o
 def snapshot(project: Project) -> list[str]:
     names = [("MLService", "llama"), ("Deployment", "llama-predict-v1"), ("Service", "llama")]
     return [project.there(kind, name)["metadata"]["resourceVersion"] for kind, name in names]
+
+
+def test_deployment_of_an_operator_without_revisions_is_adopted_as_it_runs(own_kube, own_project, start):
+    operator = start(own_kube)
+    own_project.create(a_service())
+    own_project.roll_out("llama-predict-v1")
+    own_project.reason("Ready")
+    operator.kill()
+    as_an_older_operator_left_it(own_kube, own_project)
+    before = own_project.there("Deployment", "llama-predict-v1")["spec"]
+    own_project.patch("MLServiceRuntime", "vllm-openai", {"spec": a_runtime(image="vllm/vllm-openai:v0.34.0")["spec"]})
+    operator.start()
+    eventually("the update is announced", lambda: announced(own_project))
+    (adopted,) = own_project.kube.list("ControllerRevision", own_project.name)
+    assert "dnsPolicy" not in adopted["data"]["template"]["spec"], "only what we own is taken over"
+    assert own_project.there("Deployment", "llama-predict-v1")["spec"] == before
+    operator.stop()
+
+
+def as_an_older_operator_left_it(kube: Kube, project: Project) -> None:
+    """The Deployment without our label and hash, applied under our name; no revision; no word of them in the status."""
+    (revision,) = kube.list("ControllerRevision", project.name)
+    project.delete("ControllerRevision", revision["metadata"]["name"])
+    deployment = next(c for c in planned(a_world()).children if c["kind"] == "Deployment")
+    live = project.there("Deployment", "llama-predict-v1")
+    del deployment["spec"]["template"]["metadata"]["labels"][LABEL_REVISION]
+    metadata = {**live["metadata"], "annotations": {}}
+    for unwanted in ("managedFields", "resourceVersion", "generation", "creationTimestamp"):
+        del metadata[unwanted]
+    path = f"{DEPLOYMENT.path(project.name, 'llama-predict-v1')}?fieldManager={MANAGER}&force=true"
+    body = json.dumps({**deployment, "metadata": metadata})
+    status, text = kube.api.request("PATCH", path, body, "application/apply-patch+yaml")
+    assert status == 200, text
+    project.roll_out("llama-predict-v1")
+    project.patch("MLService", "llama", {"status": None}, "status")
+
+
+def announced(project: Project) -> bool:
+    return condition(project.service(), "UpdateAvailable").get("status") == "True"
 
 
 def test_what_was_deleted_while_it_was_down_is_not_made_again(own_kube, own_project, start):

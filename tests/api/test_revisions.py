@@ -3,6 +3,7 @@
 import pytest
 from builders import a_runtime, a_service
 from kube import condition, eventually
+from mlservice.plan.drift import contains
 
 NEWER = a_runtime(image="vllm/vllm-openai:v0.34.0")["spec"]
 
@@ -70,7 +71,7 @@ def test_pause_and_resume_take_the_newest_runtime(serving):
 
 def test_runtime_of_a_release_that_never_started_can_be_mended(project):
     project.create(a_service())
-    project.there("Deployment", "llama-predict-v1")
+    project.roll_out("llama-predict-v1", ready=0)
     project.patch("MLServiceRuntime", "vllm-openai", {"spec": NEWER})
     eventually("the newer image", lambda: image(project) == "vllm/vllm-openai:v0.34.0")
 
@@ -93,10 +94,10 @@ def test_roll_back_by_revision(serving):
 
 def test_deleted_revision_is_made_again_of_what_runs(serving):
     announced(serving)
-    before = generation(serving)
+    before = serving.there("Deployment", "llama-predict-v1")["spec"]
     (revision,) = revisions(serving)
     serving.delete("ControllerRevision", revision["metadata"]["name"])
     again = serving.there("ControllerRevision", revision["metadata"]["name"])
     assert again["metadata"]["uid"] != revision["metadata"]["uid"]
-    assert again["data"] == revision["data"]
-    assert (image(serving), generation(serving)) == ("vllm/vllm-openai:v0.33.0", before)
+    assert contains(again["data"], revision["data"]) and contains(revision["data"], again["data"])
+    assert serving.there("Deployment", "llama-predict-v1")["spec"] == before

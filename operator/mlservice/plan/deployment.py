@@ -63,14 +63,15 @@ def is_complete(live: Object) -> bool:
     )
 
 
-def has_been_complete(live: Object) -> bool:
-    """Whether the newest template was rolled out once, whatever became of its pods since.
+def has_been_complete(live: Object) -> bool | None:
+    """Whether the newest template was rolled out once, whatever became of its pods since; None while nobody can tell.
 
     The Deployment controller keeps this reason until the template changes:
     https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment
     """
-    seen = live.get("status", {}).get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
-    return is_complete(live) or (seen and condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable")
+    if live.get("status", {}).get("observedGeneration", 0) < live["metadata"].get("generation", 0):
+        return None
+    return is_complete(live) or condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable"
 
 
 def ready_replicas(live: Object | None) -> int:

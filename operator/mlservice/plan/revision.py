@@ -101,7 +101,7 @@ def revision_in_force(release: Release, world: World, rendered: Object | None) -
     inputs = inputs_of(world.service, release)
     if current is None:
         return _next(release, world, known, inputs, rendered)
-    may_change = not has_been_ready(current, release.name, world) or _is_without_pods(release, world)
+    may_change = has_been_ready(current, release.name, world) is False or _is_without_pods(release, world)
     if current.inputs == inputs and not may_change:
         return current
     if is_same(current.template, rendered):
@@ -132,8 +132,8 @@ def superfluous_revisions(world: World, in_force: dict[str, Revision | None]) ->
     return (obj for obj in _objects(world) if obj["metadata"]["name"] not in kept)
 
 
-def has_been_ready(revision: Revision, release: str, world: World) -> bool:
-    """Whether a pod of this revision is ready, or was."""
+def has_been_ready(revision: Revision, release: str, world: World) -> bool | None:
+    """Whether a pod of this revision is ready, or was; None while nobody can tell."""
     if revision.number == last_ready_number(world, release):
         return True
     live = world.child("Deployment", release_name(world.service, release))
@@ -142,8 +142,9 @@ def has_been_ready(revision: Revision, release: str, world: World) -> bool:
     label, running = _label(revision.template), live["spec"]["template"]
     if _label(running) != label or not (label or contains(running, revision.template)):
         return False
-    ready = [pod for pod in pods_of(world, release) if is_ready(pod)]
-    return has_been_complete(live) or any(label in (None, _label(pod)) for pod in ready)
+    if any(label in (None, _label(pod)) for pod in pods_of(world, release) if is_ready(pod)):
+        return True
+    return has_been_complete(live)
 
 
 def last_ready_number(world: World, release: str) -> int | None:
