@@ -145,6 +145,7 @@ def live(result: Plan, ready: bool = True) -> dict[Ref, Object]:
                 "replicas": count,
                 "updatedReplicas": count,
                 "readyReplicas": count if ready else 0,
+                "availableReplicas": count if ready else 0,
             }
         children[ref(child)] = child
     return children

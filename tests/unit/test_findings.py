@@ -166,11 +166,11 @@ def test_in_place_is_kept_until_the_rollout_is_complete():
     children, _, new = replacing()
     deployment = children[Ref("Deployment", "llama-predict-v1")]
     deployment["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 1}
-    deployment["status"] |= {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 0}
+    deployment["status"] |= {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 0}
     result = planned(a_world(children=children, pods=(new,)))
     assert strategy(result) == {"maxSurge": 0, "maxUnavailable": 1}
     assert "until the new one is ready" in condition(result, "Ready")["message"]
-    deployment["status"]["readyReplicas"] = 1
+    deployment["status"]["availableReplicas"] = 1
     assert strategy(planned(a_world(children=children))) == {"maxSurge": 1, "maxUnavailable": 0}
 
 

@@ -134,12 +134,12 @@ def routed(result):
 def test_traffic_moves_only_when_the_successor_has_a_ready_pod():
     children, service = switched()
     successor = children[Ref("Deployment", "llama-predict-v2")]
-    successor["status"]["readyReplicas"] = 0
+    successor["status"]["availableReplicas"] = 0
     result = planned(a_world(service, children=children))
     assert (routed(result), result.status["defaultRelease"]) == ("v1", "v1")
     assert condition(result, "Ready")["status"] == "True"
     assert "v2 takes over" in condition(result, "Ready")["message"]
-    successor["status"]["readyReplicas"] = 1
+    successor["status"]["availableReplicas"] = 1
     result = planned(a_world(service, children=children))
     assert (routed(result), result.status["defaultRelease"]) == ("v2", "v2")
 
@@ -147,10 +147,10 @@ def test_traffic_moves_only_when_the_successor_has_a_ready_pod():
 def test_removed_release_goes_only_when_no_traffic_is_left_on_it():
     children, _ = switched()
     only_v2 = a_service().named("v2")
-    children[Ref("Deployment", "llama-predict-v2")]["status"]["readyReplicas"] = 0
+    children[Ref("Deployment", "llama-predict-v2")]["status"]["availableReplicas"] = 0
     result = planned(a_world(only_v2, children=children))
     assert (routed(result), result.unwanted) == ("v1", ())
-    children[Ref("Deployment", "llama-predict-v2")]["status"]["readyReplicas"] = 1
+    children[Ref("Deployment", "llama-predict-v2")]["status"]["availableReplicas"] = 1
     result = planned(a_world(only_v2, children=children))
     assert (routed(result), result.unwanted) == ("v2", ())
     children[Ref("Service", "llama")]["spec"]["selector"][LABEL_RELEASE] = "v2"
@@ -165,7 +165,7 @@ def test_removed_release_goes_only_when_no_traffic_is_left_on_it():
 def test_predecessor_without_pods_is_not_waited_for():
     children, service = switched()
     del children[Ref("Deployment", "llama-predict-v1")]
-    children[Ref("Deployment", "llama-predict-v2")]["status"]["readyReplicas"] = 0
+    children[Ref("Deployment", "llama-predict-v2")]["status"]["availableReplicas"] = 0
     assert routed(planned(a_world(service, children=children))) == "v2"
 
 

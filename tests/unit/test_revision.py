@@ -113,7 +113,7 @@ def test_release_that_was_never_ready_takes_the_mended_runtime():
 
 def test_release_that_was_ready_and_lost_its_pods_keeps_its_revision():
     running = Running()
-    running.deployment["status"]["readyReplicas"] = 0
+    running.deployment["status"]["availableReplicas"] = 0
     assert image(running.planned()) == running.before
     running.status = {}
     running.deployment["status"]["conditions"] = [

@@ -8,6 +8,10 @@ from mlservice.plan.pods import condition
 PROGRESS_DEADLINE_SECONDS = 3600
 """Above the load time of a large model from a cold volume; Kubernetes' 600 would call a healthy start failed."""
 
+MIN_READY_SECONDS = 2
+"""How long a pod is ready before it counts as serving. A ready pod is announced to kube-proxies and Gateways; who asks
+at the very moment may still meet one that has not heard of it, or that has only heard of the old pod."""
+
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 """One pod more during a rollout: the old one serves until the new one is ready."""
 
@@ -26,6 +30,7 @@ def deployment(service: MLService, release: Release, template: Object, inputs: s
             "selector": {"matchLabels": predictor_selector(service, release.name)},
             "template": template,
             "strategy": strategy,
+            "minReadySeconds": MIN_READY_SECONDS,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "revisionHistoryLimit": 3,
         },
@@ -53,13 +58,13 @@ def bounds(service: MLService, release: Release) -> tuple[int, int | None]:
 
 
 def is_complete(live: Object) -> bool:
-    """Whether the Deployment controller has seen the newest template and every pod is of it, and ready."""
+    """Whether the Deployment controller has seen the newest template and every pod is of it, and available."""
     status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
     return bool(
         status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
         and status.get("updatedReplicas", 0) >= wanted
         and status.get("replicas", 0) == status.get("updatedReplicas", 0)
-        and status.get("readyReplicas", 0) >= wanted
+        and status.get("availableReplicas", 0) >= wanted
     )
 
 
@@ -76,3 +81,8 @@ def has_been_complete(live: Object) -> bool | None:
 
 def ready_replicas(live: Object | None) -> int:
     return int(live.get("status", {}).get("readyReplicas", 0)) if live else 0
+
+
+def is_serving(live: Object | None) -> bool:
+    """Whether a pod has been ready for long enough that requests reach it."""
+    return bool(live and live.get("status", {}).get("availableReplicas", 0))

@@ -6,7 +6,7 @@ from datetime import datetime
 from mlservice.api.meta import Object
 from mlservice.api.mlservice import Release
 from mlservice.api.reasons import Reason
-from mlservice.plan.deployment import deployment, is_complete, ready_replicas, replicas
+from mlservice.plan.deployment import deployment, is_complete, is_serving, ready_replicas, replicas
 from mlservice.plan.diagnosis import pod_finding
 from mlservice.plan.difference import in_words
 from mlservice.plan.labels import release_name
@@ -46,6 +46,8 @@ class ReleasePlan:
     """Why it is not ready; None when it is."""
     caution: Finding | None = None
     """What stands in the way of its next change while it is ready."""
+    serving: bool = False
+    """Whether requests to it are answered."""
     ready_replicas: int = 0
     total_replicas: int = 0
     again_seconds: float | None = None
@@ -58,10 +60,6 @@ class ReleasePlan:
     @property
     def ready(self) -> bool:
         return self.finding is None
-
-    @property
-    def serving(self) -> bool:
-        return self.ready_replicas > 0
 
 
 def plan_release(release: Release, world: World, now: datetime) -> ReleasePlan:
@@ -95,6 +93,7 @@ def plan_release(release: Release, world: World, now: datetime) -> ReleasePlan:
         replicas=replicas(world.service, release, live) if live else None,
         finding=finding,
         caution=problem if problem and finding is None else None,
+        serving=is_serving(live),
         ready_replicas=ready_replicas(live),
         total_replicas=_total(live),
         again_seconds=choice.again_seconds,
@@ -113,6 +112,7 @@ def existing_release(name: str, world: World, finding: Finding | None) -> Releas
         name=name,
         template=live["spec"]["template"] if live else None,
         finding=finding,
+        serving=is_serving(live),
         ready_replicas=ready_replicas(live),
         total_replicas=_total(live),
     )
@@ -162,10 +162,12 @@ def _finding(release: str, live: Object | None, world: World, replacing: Finding
 def _progress(live: Object) -> str:
     status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
     old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
-    ready = f"{status.get('readyReplicas', 0)} of {wanted} pods are ready"
+    ready = status.get("readyReplicas", 0)
     if old > 0:
-        return f"{ready}, {old} of them to be replaced: each serves until a new pod has loaded the model"
-    return f"{ready}: the model is loading"
+        return f"{ready} of {wanted} pods are ready, {old} of them to be replaced: each serves until a new pod is ready"
+    if ready >= wanted:
+        return f"{ready} of {wanted} pods are ready: requests are being led to them"
+    return f"{ready} of {wanted} pods are ready: the model is loading"
 
 
 def _refused(revision: Revision, name: str, world: World) -> Finding | None:
