@@ -28,6 +28,8 @@ def test_ready_follows_the_deployment(project):
         "url": f"http://llama-predict-v1.{project.name}.svc.cluster.local",
         "readyReplicas": 1,
         "totalReplicas": 1,
+        "revision": 1,
+        "readyRevision": 1,
     }
     project.roll_out("llama-predict-v1", ready=0)
     assert project.reason("PredictorNotReady")["status"] == "False"
