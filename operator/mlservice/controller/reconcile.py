@@ -15,7 +15,7 @@ from mlservice.cluster.resources import DEPLOYMENT
 from mlservice.cluster.store import Key, key_of
 from mlservice.controller.apply import Applier, OwnerGone
 from mlservice.controller.observe import Cluster
-from mlservice.plan import Finding, Plan, Ref, World, plan
+from mlservice.plan import Plan, World, plan
 from mlservice.plan.owned import owned_template
 from mlservice.plan.revision import unpinned
 from mlservice.plan.status import unreadable_status
@@ -46,21 +46,22 @@ class Reconciler:
         return True
 
     async def _reconcile(self, key: Key) -> bool:
-        refused: dict[Ref, Finding] = {}
         for _ in range(ROUNDS):
             world = await self._world(key)
             if world is None:
                 return True
             now = datetime.now(UTC)
-            written, refused = await self.applier.apply(plan(world, now), world)
-            if not written or refused:
+            final = plan(world, now)
+            written, refused = await self.applier.apply(final, world)
+            if refused:
+                final = plan(replace(await self._world(key) or world, refusals=refused), now)
+            if refused or not written:
                 break
         else:
             self.queue.add(key)
-        obj, world = self.cluster.services.get(key), await self._world(key)
-        if obj is None or world is None:
+        obj = self.cluster.services.get(key)
+        if obj is None:
             return True
-        final = plan(replace(world, refusals=refused), now)
         if await self.applier.apply_status(obj, final.status):
             self._tell(obj, final)
         if final.again_seconds is not None:
