@@ -64,6 +64,10 @@ fmt: .venv/.ready  ## Format the code
 crds: .venv/.ready  ## Generate crds/ from the pydantic models
 	$(BIN)/mlservice crds --write crds
 
+.PHONY: docs
+docs: .venv/.ready  ## Generate docs/reference/fields.md from the pydantic models
+	$(BIN)/python -m mlservice.api.reference > docs/reference/fields.md
+
 .PHONY: lock
 LOCK := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate
 lock: .venv/.ready  ## Resolve requirements/*.lock again

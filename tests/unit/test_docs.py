@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlservice.api.reasons import Reason
+from mlservice.api.reference import fields_page
 from mlservice.api.settings import Settings
 from mlservice.cluster import metrics
 from prometheus_client.metrics import MetricWrapperBase
@@ -28,6 +29,10 @@ def test_reason_is_documented(reason: Reason) -> None:
 def test_setting_is_documented(name: str) -> None:
     row = f"| `MLSERVICE_{name.upper()}` | `{Settings.model_fields[name].default or '(empty)'}` |"
     assert row in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_page_of_fields_is_the_generated_one() -> None:
+    assert (ROOT / "docs" / "reference" / "fields.md").read_text() == fields_page(), "run `make docs` and commit"
 
 
 def test_metrics_are_documented() -> None:
