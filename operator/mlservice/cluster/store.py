@@ -132,6 +132,9 @@ class Store:
                 level = logging.WARNING if failures in (3, 10, 100) else logging.DEBUG
                 logger.log(level, "Watch of %s broke, listing again in %.1f s: %s", self.resource.plural, delay, error)
                 await asyncio.sleep(delay)
+            except Exception:
+                logger.exception("Watch of %s broke, listing again, this is a bug", self.resource.plural)
+                await asyncio.sleep(1)
 
     async def _follow(self, client: Client, version: str, namespace: str, selector: str, seconds: float) -> str:
         stream = client.watch(self.resource, version, namespace, selector, seconds=seconds, silence=SILENCE_SECONDS)

@@ -57,11 +57,10 @@ class Operator:
         try:
             await self._wait_for_crds()
             start(*self.cluster.watches(self.client), self._verify())
-            for store in self.cluster.stores():
-                await store.synced.wait()
+            await _until_first_ends(asyncio.create_task(self._synced()), tasks)
             logger.info("Knowing %d MLServices; campaigning for the Lease", len(self.cluster.services))
             start(self.lease.campaign(), self.recorder.write(), *(self._work() for _ in range(self.settings.workers)))
-            await self._kopf(stop)
+            await _until_first_ends(asyncio.create_task(self._kopf(stop)), tasks)
         finally:
             await self._stop(tasks)
             await server.cleanup()
@@ -79,6 +78,10 @@ class Operator:
     def unready(self) -> list[str]:
         """A standby replica is ready: it is warm, and takes over as soon as the Lease is free."""
         return [f"{s.resource.plural} are not listed yet" for s in self.cluster.stores() if not s.synced.is_set()]
+
+    async def _synced(self) -> None:
+        for store in self.cluster.stores():
+            await store.synced.wait()
 
     async def _kopf(self, stop: asyncio.Event | None) -> None:
         await kopf.operator(
@@ -164,6 +167,20 @@ class Operator:
             async with asyncio.timeout(3):
                 await self.lease.release()
         logger.info("Stopped")
+
+
+async def _until_first_ends(main: asyncio.Task[None], others: list[asyncio.Task[Any]]) -> None:
+    """Wait for `main`. The others run for ever: one that ends has an error nobody foresaw, and without it the process
+    would look well and do half its work; so the process ends too, and starts anew.
+    """
+    await asyncio.wait([main, *others], return_when=asyncio.FIRST_COMPLETED)
+    for task in [main, *(task for task in others if task.done())]:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        elif error := task.exception():
+            logger.critical("Ending, this is a bug", exc_info=error)
+            raise error
 
 
 async def run(settings: Settings) -> None:
