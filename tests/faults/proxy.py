@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+KEPT_HEADERS = {"content-type", "content-encoding", "retry-after"}
 MUTATING = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -134,7 +135,7 @@ class FaultProxy:
             if action.after:
                 action.after()
                 return _cut(request)
-            kept = {k: v for k, v in answer.headers.items() if k.lower() in ("content-type", "retry-after")}
+            kept = {k: v for k, v in answer.headers.items() if k.lower() in KEPT_HEADERS}
             return web.Response(status=answer.status, body=data, headers=kept)
 
     def _exchange(self, request: web.Request) -> Exchange:

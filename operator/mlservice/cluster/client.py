@@ -149,7 +149,7 @@ class Client:
             if response.status != 200:
                 raise _error(response.status, await response.read())
             while line := await response.content.readline():
-                yield json.loads(line)
+                yield _read(response.status, line)
 
     async def _call(
         self,
@@ -169,8 +169,7 @@ class Client:
             data = await response.read()
         if response.status >= 300:
             raise _error(response.status, data)
-        result: Object = json.loads(data)
-        return result
+        return _read(response.status, data)
 
     async def _send(
         self,
@@ -188,6 +187,14 @@ class Client:
         answer = await self.api.call_api(method, url, headers, body, _request_timeout=limit)
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _read(status: int, data: bytes) -> Object:
+    try:
+        result: Object = json.loads(data)
+    except ValueError:  # something between the API server and us cut it, or answers in its place
+        raise ApiError(status, "Unreadable", f"the answer is no JSON: {data[:200].decode(errors='replace')}") from None
+    return result
 
 
 def _error(status: int, data: bytes) -> ApiError:
