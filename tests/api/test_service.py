@@ -113,3 +113,16 @@ def test_conditions_are_for_kubectl_wait_and_kstatus(project):
     service = project.service()
     assert condition(service, "Reconciling") == {}
     assert service["status"]["observedGeneration"] == service["metadata"]["generation"]
+
+
+def test_objects_larger_than_any_buffer_are_seen(project):
+    """A watch sends each object as one line; here it has half a megabyte."""
+    service = a_service()
+    service.predictor["template"] = {"metadata": {"annotations": {"note": "x" * 200_000}}}
+    service.manifest["metadata"]["annotations"] = {"note": "y" * 200_000}
+    project.create(service)
+    deployment = project.there("Deployment", "llama-predict-v1")
+    project.patch("Deployment", "llama-predict-v1", {"metadata": {"annotations": {"touched": "z" * 1000}}})
+    project.roll_out("llama-predict-v1")
+    project.reason("Ready")
+    assert len(deployment["spec"]["template"]["metadata"]["annotations"]["note"]) == 200_000

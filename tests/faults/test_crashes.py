@@ -91,7 +91,7 @@ def test_end_is_the_same_wherever_it_is_killed(kube, proxy, operator, scenario):
         proxy.faults = []
         operator.kill()
         operator.start()
-        eventually("it leads again", lambda: operator.text().count("Leading") > led)
+        eventually("it leads again", lambda led=led: operator.text().count("Leading") > led)
         settle(project, proxy)
         assert state(project) == wanted, f"killed after write {k}: {writes[k - 1].method} {writes[k - 1].path}"
     proxy.faults = []

@@ -148,8 +148,11 @@ class Client:
         async with response:
             if response.status != 200:
                 raise _error(response.status, await response.read())
-            while line := await response.content.readline():
-                yield _read(response.status, line)
+            rest = b""
+            async for data in response.content.iter_any():  # readline() refuses lines that are longer than its buffer
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    yield _read(response.status, line)
 
     async def _call(
         self,
