@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from builders import a_runtime
 from faults.proxy import FaultProxy
 from kube import Kube
 from local_cluster.apiserver import ApiLevel
-from rig import Project, install_crds
+from rig import Operator, install_crds
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +23,9 @@ def proxy(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faul
         yield proxy
 
 
-@pytest.fixture
-def project(kube: Kube) -> Project:
-    """A namespace of its own for each test; the operator of a test watches that one only."""
-    namespace = Project(kube)
-    namespace.create(a_runtime())
-    return namespace
+@pytest.fixture(scope="session")
+def operator(kube: Kube, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    behind = Kube(proxy.kubeconfig)
+    process = Operator(behind, tmp_path_factory.mktemp("operator") / "log")
+    yield process
+    process.stop()

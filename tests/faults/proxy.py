@@ -72,6 +72,7 @@ class FaultProxy:
         self.kubeconfig = folder / "proxied.kubeconfig"
         self.faults: list[Fault] = []
         self.writes: list[Exchange] = []
+        self.watches: set[web.Request] = set()
         self.ready = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -84,6 +85,11 @@ class FaultProxy:
         self.loop.call_soon_threadsafe(self.stopping.set)
         self.thread.join(20)
         assert not self.thread.is_alive(), "the proxy does not end"
+
+    def cut_watches(self) -> None:
+        """Close the connection of every watch that runs."""
+        for request in list(self.watches):
+            self.loop.call_soon_threadsafe(_cut, request)
 
     async def _run(self) -> None:
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -146,14 +152,15 @@ class FaultProxy:
             self.writes.append(exchange)
         return exchange
 
-    @staticmethod
-    async def _stream(request: web.Request, answer: aiohttp.ClientResponse, action: Action) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse, action: Action) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        with contextlib.suppress(ConnectionResetError):  # the operator is gone
+        self.watches.add(request)
+        with contextlib.suppress(ConnectionResetError):  # the operator is gone, or the watch was cut
             await response.prepare(request)
             async for line in answer.content:
                 for sent in action.lines(line) if action.lines else [line]:
                     await response.write(sent)
+        self.watches.discard(request)
         return response
 
 
