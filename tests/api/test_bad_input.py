@@ -2,9 +2,8 @@
 
 import time
 
-import pytest
 from builders import a_runtime, a_service
-from kube import Refused, eventually
+from kube import eventually
 
 CLAIM = {
     "apiVersion": "v1",
@@ -92,34 +91,6 @@ def test_failing_service_does_not_disturb_another(project):
     project.roll_out("fine-predict-v1")
     project.reason("Ready", "fine")
     project.reason("PVCNotFound", "broken")
-
-
-@pytest.mark.parametrize(
-    ("service", "message"),
-    [
-        (a_service().having(default="v9"), "default must be the name of one of the releases"),
-        (a_service().having(canary="v9"), "canary must be the name of one of the releases"),
-        (a_service().having(canary="v1"), "canary and default must be two different releases"),
-        (a_service().having(releases=[]), "should have at least 1 items"),
-        (a_service().also(a_service().manifest["spec"]["releases"][0]), "Duplicate value"),
-        (a_service().on("w", subPath="/a"), "subPath is relative"),
-        (a_service().on("w", subPath="a/../../b"), "subPath is relative"),
-        (a_service().on("w", mountPath="a"), "mountPath is absolute"),
-        (a_service().with_replicas(-1), "greater than or equal to 0"),
-        (a_service("n" * 60), "must fit into 63 characters"),
-        (a_service("0llama"), "beginning with a letter"),
-        (a_service().having(runMode="off"), "Unsupported value"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_what_one_object_can_decide_is_refused_at_once(project, service, message):
-    with pytest.raises(Refused, match=message):
-        project.create(service)
-
-
-def test_runtime_without_user_container_is_refused(project):
-    with pytest.raises(Refused, match="'user-container' is required"):
-        project.create(a_runtime("other", name="server"))
 
 
 def test_service_deleted_while_its_claim_is_missing_leaves_nothing(project):

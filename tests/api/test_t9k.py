@@ -40,9 +40,20 @@ def test_every_service_gets_a_deployment_and_a_url(t9k):
     for name in names:
         t9k.reason("PredictorNotReady", name)
     table = kubectl(t9k, "get", "mls", "-o", "wide")
-    assert table.split("\n")[0].split() == ["NAME", "READY", "REASON", "URL", "DEFAULT", "RELEASES", "AGE"]
+    columns = ["NAME", "READY", "REASON", "URL", "DEFAULT", "CANARY", "RELEASES", "AGE"]
+    rows = {row.split()[0]: row.split() for row in table.splitlines()}
+    assert rows["NAME"] == columns
     for name in names:
-        assert f"http://{name}.{t9k.name}.svc.cluster.local" in table
+        assert rows[name][3] == f"http://{name}.{t9k.name}.svc.cluster.local"
+    # The canary's column is empty: it takes no requests yet.
+    assert rows["torch-mnist"][4:6] == ["origin", "origin,nov-11"]
+
+
+def test_services_are_in_the_categories_all_and_tensorstack(t9k):
+    assert "mlservice.tensorstack.dev/two-gpus" in kubectl(t9k, "get", "all", "-o", "name")
+    both = kubectl(t9k, "get", "tensorstack", "-o", "name")
+    assert "mlservice.tensorstack.dev/two-gpus" in both and "mlserviceruntime.tensorstack.dev/app-vllm" in both
+    assert "two-gpus" in kubectl(t9k, "get", "mlservice", "two-gpus", "-o", "name")
 
 
 def test_shared_memory_and_resources(t9k):
@@ -96,3 +107,7 @@ def test_nulls_mean_unset_and_a_sub_path_may_be_a_file(t9k):
 def test_explain_reads_like_documentation(t9k):
     text = kubectl(t9k, "explain", "mls.spec.releases.predictor.storage.pvc.subPath")
     assert "relative to its root" in text
+    old = kubectl(t9k, "explain", "mls.spec.releases.predictor.model.modelUri")
+    assert "Deprecated and without effect: set storage.pvc.name and storage.pvc.subPath" in old
+    port = kubectl(t9k, "explain", "mlsr.spec.template.spec.containers.ports.containerPort")
+    assert "Number of the port that the server listens on" in port

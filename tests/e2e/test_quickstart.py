@@ -85,7 +85,7 @@ def client(live: Live, watched: str) -> Iterator[OpenAI]:
 
 def test_columns_show_the_url_before_it_is_ready(watched: str):
     header, *lines = watched.splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "URL", "DEFAULT", "RELEASES", "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "URL", "DEFAULT", "CANARY", "RELEASES", "AGE"]
     starting = next(line.split() for line in lines if " False " in line)
     assert starting[:3] == ["tiny-llama", "False", "PredictorNotReady"]
     assert starting[3].startswith("http://tiny-llama.")

@@ -28,14 +28,27 @@ def test_every_field_is_described(file: str) -> None:
     assert [path for path, node in _fields(schema, "") if not node.get("description")] == []
 
 
-KNOWN_TO_EVERYBODY = {"containerPort", "labels", "annotations"}
+@pytest.mark.parametrize("file", crd.ALL)
+def test_every_optional_field_may_be_null_and_says_what_unset_means(file: str) -> None:
+    """Fields of a pod template are Kubernetes' own, which `kubectl explain pod.spec` describes."""
+    spec = crd.ALL[file]()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    own = [(path, node) for path, node in _optional_fields(spec, "spec") if ".template." not in path]
+    assert [path for path, node in own if not node.get("nullable")] == []
+    words = ("Unset", "Required.", "Deprecated")
+    assert [path for path, node in own if not any(word in node["description"] for word in words)] == []
+
+
+def _optional_fields(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in node.get("properties", {}).items():
+        if name not in node.get("required", []):
+            yield f"{path}.{name}", field
+        yield from _optional_fields(field, f"{path}.{name}")
+    yield from _optional_fields(node["items"], f"{path}[]") if "items" in node else ()
 
 
 def _fields(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, field in node.get("properties", {}).items():
-        in_port = path.endswith("ports[]")
-        if name not in KNOWN_TO_EVERYBODY and not in_port:
-            yield f"{path}.{name}", field
+        yield f"{path}.{name}", field
         yield from _fields(field, f"{path}.{name}")
     if "items" in node:
         yield from _fields(node["items"], f"{path}[]")
@@ -47,3 +60,8 @@ def test_no_name_is_also_a_category(file: str) -> None:
     categories = {category for made in crd.ALL.values() for category in made()["spec"]["names"].get("categories", [])}
     names = crd.ALL[file]()["spec"]["names"]
     assert not categories & {names["singular"], names["plural"], *names["shortNames"]}
+
+
+@pytest.mark.parametrize("file", crd.ALL)
+def test_yaml_is_without_anchors(file: str) -> None:
+    assert "&id0" not in manifest(file)

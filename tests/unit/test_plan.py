@@ -47,6 +47,19 @@ def test_sub_path_is_cleaned(given, mounted):
     assert (mount.get("subPath"), mount["readOnly"]) == (mounted, True)
 
 
+def test_empty_strings_mean_unset_where_a_chart_renders_them():
+    service = a_service().on("vllm", subPath="", mountPath="").having(canary="")
+    result = planned(a_world(service, claims=(a_claim("vllm"),)))
+    assert container(result)["volumeMounts"] == [{"name": "mlservice-storage", "mountPath": "/var/lib/t9k/model"}]
+    assert condition(result, "FieldsSupported") == {}
+
+
+def test_resources_of_a_container_that_are_null_leave_those_of_the_runtime():
+    release = a_release(containersResources=[{"name": "user-container", "resources": None}])
+    result = planned(a_world(a_service().having(releases=[release])))
+    assert container(result)["resources"] == container(planned(a_world()))["resources"] != {}
+
+
 def test_containers_resources_have_the_last_word():
     assert container(planned(a_world(a_service().with_gpus(2))))["resources"] == {"limits": {"nvidia.com/gpu": 2}}
 

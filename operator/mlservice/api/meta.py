@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 GROUP = "tensorstack.dev"
@@ -54,3 +54,8 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(v) for v in value if v is not None]
     return value
+
+
+def mistakes(error: ValidationError) -> str:
+    """What a model found wrong, one mistake after the other, such as `spec.default: Field required`."""
+    return "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())

@@ -2,148 +2,44 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from mlservice.api.fields import NotServed, checked, in_words, rule
 from mlservice.api.meta import Model
-from mlservice.api.pod import PodTemplatePatch
+from mlservice.api.pod import PodTemplate
+from mlservice.api.predictor import REPLICA_BOUNDS, ContainerResources, Logger, Predictor, Replicas
+from mlservice.api.storage import DEFAULT_MOUNT_PATH, PVCStorage, Storage
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-ReleaseName = Annotated[str, Field(pattern=DNS_LABEL, min_length=1, max_length=54)]
-Replicas = Annotated[int, Field(ge=0, le=10000)]
-DEFAULT_MOUNT_PATH = "/var/lib/t9k/model"
+__all__ = [
+    "DEFAULT_MOUNT_PATH",
+    "ContainerResources",
+    "MLService",
+    "MLServiceSpec",
+    "PVCStorage",
+    "Predictor",
+    "Release",
+    "Storage",
+]
 
-
-def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
-
-
-class ModelSpec(Model):
-    """The model server and what it is told."""
-
-    runtime: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of the MLServiceRuntime, in the same namespace."""
-
-    parameters: Annotated[dict[str, str] | None, Field(max_length=64)] = None
-    """Values for the runtime's {{.KEY}} templates."""
-
-
-class PVCStorage(Model):
-    """Weights on a PersistentVolumeClaim."""
-
-    name: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of the PersistentVolumeClaim, in the same namespace."""
-
-    sub_path: Annotated[
-        str | None,
-        Field(
-            max_length=4096,
-            json_schema_extra=_rules(
-                (
-                    "!self.startsWith('/') && !self.split('/').exists(p, p == '..')",
-                    "subPath is relative to the volume's root: remove the leading '/' and any '..'",
-                )
-            ),
+ReleaseName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        min_length=1,
+        max_length=54,
+        json_schema_extra=in_words(
+            "a release's name is part of a host name: lower case letters, digits and '-' only, such as v1 or nov-11"
         ),
-    ] = None
-    """Directory or file inside the volume, relative to its root. Unset mounts the whole volume."""
-
-    mount_path: Annotated[
-        str | None,
-        Field(
-            max_length=4096,
-            json_schema_extra=_rules(("self.startsWith('/')", "mountPath is absolute: let it begin with '/'")),
-        ),
-    ] = None
-    """Where user-container sees it. Unset means /var/lib/t9k/model."""
-
-    read_only: bool | None = None
-    """Mount read-only. Unset means false, since some images write beside the model; true is safer and enough for
-    vLLM."""
-
-
-class S3Secret(Model):
-    """Reference to a Secret."""
-
-    name: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of the Secret, in the same namespace; its key .s3cfg holds an s3cmd configuration."""
-
-
-class S3Storage(Model):
-    """Weights in an S3 bucket."""
-
-    secret_ref: S3Secret
-    """Secret with the credentials."""
-
-    uri: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Where the model lies: s3://bucket/folder/."""
-
-    mount_path: Annotated[str | None, Field(max_length=4096)] = None
-    """Where user-container sees it. Unset means /var/lib/t9k/model."""
-
-
-class Storage(Model):
-    """Where the weights come from; pvc or s3, not both."""
-
-    pvc: PVCStorage | None = None
-    """Weights on a PersistentVolumeClaim."""
-
-    s3: S3Storage | None = None
-    """Weights in an S3 bucket. Accepted, not yet served: the condition FieldsSupported says so."""
-
-
-class ContainerResources(Model):
-    """Resources of one container."""
-
-    name: Annotated[str, Field(min_length=1, max_length=63)]
-    """Name of the container."""
-
-    resources: dict[str, Any]
-    """A Kubernetes ResourceRequirements; it replaces what the runtime and the template say."""
-
-
-class Logger(Model):
-    """Where requests and responses are logged as CloudEvents."""
-
-    mode: Literal["all", "request", "response"] | None = None
-    """What is logged. Unset means all."""
-
-    urls: Annotated[list[str] | None, Field(max_length=16)] = None
-    """Receivers; each event is posted to every one."""
-
-    resources: dict[str, Any] | None = None
-    """Resources of the logging container."""
-
-
-class Predictor(Model):
-    """How one release is served."""
-
-    min_replicas: Replicas | None = None
-    """Pods that always run. Unset means 1."""
-
-    max_replicas: Replicas | None = None
-    """Upper bound for an autoscaler. Unset or 0 means no bound."""
-
-    model: ModelSpec
-    """The runtime and its parameters."""
-
-    storage: Storage | None = None
-    """Where the weights come from. Unset mounts nothing."""
-
-    template: PodTemplatePatch | None = None
-    """Strategic merge patch onto the runtime's pod template: containers merge by name, args are replaced whole."""
-
-    containers_resources: Annotated[list[ContainerResources] | None, Field(max_length=32)] = None
-    """Resources per container; the last word over runtime and template."""
-
-    logger: Logger | None = None
-    """Request log. Accepted, not yet served: the condition FieldsSupported says so."""
+    ),
+]
 
 
 class Release(Model):
     """One version of the model, with its own pods, Service and URL."""
 
     name: ReleaseName
-    """Name of the release, a DNS label, unique in the service."""
+    """Name of the release, a DNS label unique in the service, such as v1. Together with the service's name it has at
+    most 54 characters."""
 
     predictor: Predictor
     """How this release is served."""
@@ -156,58 +52,101 @@ class Release(Model):
 class Transformer(Model):
     """A server in front of the predictor that changes requests and responses."""
 
+    model_config = Model.model_config | {
+        "json_schema_extra": checked(
+            rule(
+                "has(self.template) && "
+                "self.template.spec.containers.all(c, c.name != 'user-container' || has(c.image))",
+                "a transformer has no runtime: its template needs a container named 'user-container' with an image",
+                fieldPath=".template",
+                reason="FieldValueRequired",
+            ),
+            REPLICA_BOUNDS,
+        )
+    }
+
     min_replicas: Replicas | None = None
-    """Pods that always run. Unset means 1."""
+    """Pods that always run, 0 to 10000. Unset means 1."""
 
     max_replicas: Replicas | None = None
-    """Upper bound for an autoscaler."""
+    """Most pods of the transformer, 0 to 10000. Unset or 0 means no upper bound."""
 
-    template: PodTemplatePatch | None = None
-    """Pod template of the transformer."""
+    template: PodTemplate | None = None
+    """Required. Pod template of the transformer; its container named user-container takes the requests, on its only
+    port, or the one named http, or 8080. The environment variable PREDICTOR_HOST tells it where the predictor is."""
 
     storage: Storage | None = None
-    """Files that the transformer needs."""
+    """Files that the transformer needs; they appear in user-container. Unset mounts nothing."""
 
     logger: Logger | None = None
-    """Request log."""
+    """Request log of the transformer. Unset logs nothing."""
 
 
 class T9kScheduler(Model):
     """The T9k scheduler."""
 
-    queue: Annotated[str, Field(min_length=1, max_length=63)]
-    """Queue that the pods wait in."""
+    queue: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$",
+            max_length=63,
+            json_schema_extra=in_words(
+                "a queue's name becomes a label: letters, digits, '-', '_' and '.' only; leave spec.scheduler out for "
+                "the cluster's default scheduler"
+            ),
+        ),
+    ]
+    """Queue that the pods wait in, such as default. It becomes their label scheduler.tensorstack.dev/queue."""
 
 
 class Scheduler(Model):
     """Which scheduler places the pods."""
 
     t9k_scheduler: Annotated[T9kScheduler | None, Field(alias="t9kScheduler")] = None
-    """Use the T9k scheduler. Unset means the cluster's default scheduler."""
+    """Let the scheduler named t9k-scheduler place the pods. Unset means the cluster's default scheduler."""
 
 
 class MLServiceSpec(Model):
     """Which model is served, from which volume, in which releases, at which size."""
 
     model_config = Model.model_config | {
-        "json_schema_extra": _rules(
-            (
+        "json_schema_extra": checked(
+            rule(
                 "self.releases.exists(r, r.name == self.default)",
                 "default must be the name of one of the releases",
+                messageExpression='"no release is named \'" + self.default + "\': set default to the name of one of '
+                'the releases"',
+                fieldPath=".default",
             ),
-            (
-                "!has(self.canary) || self.releases.exists(r, r.name == self.canary)",
+            rule(
+                "!has(self.canary) || self.canary == '' || self.releases.exists(r, r.name == self.canary)",
                 "canary must be the name of one of the releases",
+                messageExpression='"no release is named \'" + self.canary + "\': set canary to the name of one of '
+                'the releases, or remove it"',
+                fieldPath=".canary",
             ),
-            (
+            rule(
                 "!has(self.canary) || self.canary != self.default",
-                "canary and default must be two different releases",
+                "canary and default name the same release: name another in canary, or remove it",
+                fieldPath=".canary",
+            ),
+            rule(
+                "!has(self.canary) || self.canary == '' || has(self.canaryTrafficPercent)",
+                "canaryTrafficPercent is required with canary: set it to the percent of the requests that go to the "
+                "canary, 1 to 99, or 0 for none yet",
+                fieldPath=".canaryTrafficPercent",
+                reason="FieldValueRequired",
+            ),
+            rule(
+                "!has(self.canaryTrafficPercent) || self.canaryTrafficPercent >= 0 && self.canaryTrafficPercent < 100",
+                "canaryTrafficPercent is 0 to 99: to send every request to the canary, make it the default",
+                fieldPath=".canaryTrafficPercent",
             ),
         )
     }
 
     default: ReleaseName
-    """Release that answers at the service's URL."""
+    """Release that answers at the service's URL. A change moves the URL only once the new release has a ready pod."""
 
     releases: Annotated[
         list[Release],
@@ -217,23 +156,34 @@ class MLServiceSpec(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ]
-    """Versions of the model; all of them run, each at its own URL."""
+    """Versions of the model, 1 to 32; all of them run, each at its own URL, also those that neither default nor canary
+    names."""
 
-    canary: ReleaseName | None = None
-    """Release that takes canaryTrafficPercent of the requests. Accepted, not yet routed: the condition
-    FieldsSupported says so."""
+    canary: Annotated[
+        Annotated[str, Field(max_length=54)] | None,
+        BeforeValidator(lambda value: value or None),
+        NotServed("all requests go to spec.default"),
+    ] = None
+    """Release that takes canaryTrafficPercent of the requests, the default takes the rest. Unset means no canary.
+    Accepted, not routed by this version: the condition FieldsSupported says so."""
 
-    canary_traffic_percent: Annotated[int | None, Field(ge=0, le=100)] = None
-    """Share of the canary release, in percent."""
+    canary_traffic_percent: int | None = None
+    """Share of the requests that go to the canary, in percent, 1 to 99. Required with canary, without effect without
+    one. 0 means that the canary runs, reachable at its own URL, and takes none of the service's requests. Unset means
+    no canary."""
 
-    transformer: Transformer | None = None
-    """A server in front of the predictor. Accepted, not yet served: the condition FieldsSupported says so."""
+    transformer: Annotated[Transformer | None, NotServed("requests go to the predictor directly")] = None
+    """A server in front of the predictor that changes requests and responses. Unset means none. Accepted, not served by
+    this version: the condition FieldsSupported says so."""
 
     scheduler: Scheduler | None = None
-    """Which scheduler places the pods."""
+    """Which scheduler places the pods. Unset means the cluster's default scheduler."""
 
-    run_mode: Literal["running", "paused"] | None = None
-    """Set to paused to stop all pods and keep the URL. Unset means running."""
+    run_mode: (
+        Annotated[Literal["running", "paused"], Field(json_schema_extra=in_words("runMode is running or paused"))]
+        | None
+    ) = None
+    """running or paused; paused stops all pods and keeps the URL. Unset means running."""
 
 
 class MLService(Model):

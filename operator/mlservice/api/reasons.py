@@ -39,6 +39,9 @@ class Reason(StrEnum):
     CONTAINER_NOT_FOUND = "ContainerNotFound"
     """containersResources names a container that the pod does not have."""
 
+    RESOURCES_INVALID = "ResourcesInvalid"
+    """A limit or request of a container is no Kubernetes quantity."""
+
     PVC_NOT_FOUND = "PVCNotFound"
     """The PersistentVolumeClaim does not exist in this namespace."""
 
@@ -78,6 +81,9 @@ class Reason(StrEnum):
     FIELDS_IGNORED = "FieldsIgnored"
     """Some fields are accepted but not yet served; the message names them."""
 
+    FIELDS_DEPRECATED = "FieldsDeprecated"
+    """Some fields are of an older generation of the API and have no effect; the message names what replaced them."""
+
     ALL_READY = "AllReady"
     """Every release, routed or not, has its pods ready."""
 
@@ -103,6 +109,7 @@ WAITS_FOR_USER = frozenset(
         Reason.PARAMETER_MISSING,
         Reason.TEMPLATE_INVALID,
         Reason.CONTAINER_NOT_FOUND,
+        Reason.RESOURCES_INVALID,
         Reason.PVC_NOT_FOUND,
         Reason.STORAGE_UNSUPPORTED,
         Reason.REVISION_NOT_FOUND,

@@ -29,7 +29,7 @@ def _kind(definition: Schema) -> Iterator[str]:
         yield f"| `{path}` | {_type(node, required)} | {_cell(node.get('description', ''))} |"
     yield "\nRules beside the types:\n"
     for path, message in _rules(schema, ""):
-        yield f"* {f'`{path}`: ' if path else ''}{message}"
+        yield f"* {f'`{path}`: ' if path else ''}{_cell(message)}"
     yield ""
 
 
@@ -77,7 +77,8 @@ def _type(node: Schema, required: bool) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    """Text as Markdown shows it: `|` ends no cell, `<name>` is no tag."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """MLServiceRuntime: how a model server is run."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from mlservice.api.fields import LeftOver, Unread
 from mlservice.api.meta import Model
 from mlservice.api.pod import PodTemplate
 
@@ -12,12 +13,14 @@ class RuntimeSpec(Model):
     """How a model server is run: image, arguments, ports; one runtime serves many MLServices."""
 
     enabled: bool | None = None
-    """Whether services may use this runtime for new pods. Unset means true. Running pods are never stopped by it."""
+    """Whether services may use this runtime for new pods. Unset means true. false stops no pod that runs."""
 
     template: PodTemplate
     """Pod template of the server. Any string may hold {{.KEY}}, which is replaced by the parameter KEY of the
-    MLService (a subset of Go's text/template: if, else, and, or, not, eq, ne). The container named user-container
-    serves the model, on its only containerPort, or the one named http, or 8080 if it declares none."""
+    MLService, or {{if .KEY}}{{.KEY}}{{else}}default{{end}} (a subset of Go's text/template: if, else, and, or, not, eq,
+    ne). A change restarts nothing that serves."""
+
+    supported_model_formats: Annotated[Unread, LeftOver("an MLService names its runtime in model.runtime")] = None
 
 
 class MLServiceRuntime(Model):

@@ -44,6 +44,8 @@ def _node(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
         node["properties"] = {k: _node(v, defs) for k, v in node["properties"].items()}
     if isinstance(node.get("items"), dict):
         node["items"] = _node(node["items"], defs)
+    if node.get("required") == []:
+        del node["required"]
     if "description" in node:
         node["description"] = " ".join(node["description"].split())
     return {k: v for k, v in node.items() if k not in DROPPED}

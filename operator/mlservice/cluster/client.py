@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -24,20 +25,28 @@ PAGE = 500
 """Objects per page of a list."""
 
 
+REFUSING = ("failed to create typed patch object", "unable to convert unstructured object")
+"""How the API server begins when a field has another name or type than the kind's, or a quantity is none."""
+
+PREFIX = re.compile(r"^failed to create typed patch object \([^)]*\): \.")
+GO_POINTER = re.compile(r"&\{(.*)\}")
+
+
 class ApiError(Exception):
-    """The API server answered with an error; `message` is its own."""
+    """The API server answered with an error; `message` is its own, without the words that only a program needs."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
-        self.status, self.reason, self.message = status, reason, message
+        self.status, self.reason = status, reason
+        self.message = GO_POINTER.sub(r"\1", PREFIX.sub("", message))
 
     @property
     def is_refusal(self) -> bool:
         """Whether the object itself is refused, so that only a change of it, or of the cluster's rules, can help.
 
-        An apply with a field that the kind does not have is answered with 500, and no code to know it by.
+        An apply of fields that do not fit the kind is answered with 500, and no code to know it by.
         """
-        return self.status in (400, 403, 404, 405, 413, 415, 422) or "field not declared in schema" in self.message
+        return self.status in (400, 403, 404, 405, 413, 415, 422) or any(words in str(self) for words in REFUSING)
 
 
 class NotLeading(Exception):

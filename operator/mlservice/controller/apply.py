@@ -14,6 +14,7 @@ from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE, REVISIO
 from mlservice.controller.observe import Cluster
 from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.drift import contains
+from mlservice.plan.places import named
 from mlservice.plan.world import ref
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class Applier:
         except ApiError as error:
             if not error.is_refusal:
                 raise
-            return {where: Finding(Reason.REFUSED, f"The API server refuses {where}: {error.message}")}
+            words = named(error.message, child)
+            return {where: Finding(Reason.REFUSED, f"The API server refuses {where}: {words}")}
         if not contains(live, child):
             # The server rewrote something of ours. Written again it would be the same: remember, and leave it.
             self._settled[live["metadata"]["uid"]] = (_hash(child), _fingerprint(live))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from mlservice.api.meta import Object
+from mlservice.api.meta import Object, mistakes
 from mlservice.cluster.client import Client
 from mlservice.cluster.events import Recorder
 from mlservice.cluster.queue import WorkQueue
@@ -79,7 +79,7 @@ class Reconciler:
     async def _report_unreadable(self, key: Key, error: ValidationError) -> None:
         obj = self.cluster.services.get(key)
         if obj is not None:
-            await self.applier.apply_status(obj, unreadable_status(obj, str(error), datetime.now(UTC)))
+            await self.applier.apply_status(obj, unreadable_status(obj, mistakes(error), datetime.now(UTC)))
 
     def _tell(self, obj: Object, final: Plan) -> None:
         ready = next(c for c in final.status["conditions"] if c["type"] == "Ready")

@@ -5,7 +5,7 @@ what it contains); a list without a merge key is replaced whole, which is what h
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 """
 
-from typing import Any
+from typing import Any, TypeGuard
 
 MERGE_KEYS = {
     "containers": "name",
@@ -48,12 +48,19 @@ def strategic_merge(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, An
         elif isinstance(value, dict):
             old = merged.get(key)
             merged[key] = strategic_merge(old if isinstance(old, dict) else {}, value)
-        elif isinstance(value, list) and key in MERGE_KEYS:
+        elif key in MERGE_KEYS and _has_keys(value, MERGE_KEYS[key]):
             old = merged.get(key)
-            merged[key] = _merge_list(old if isinstance(old, list) else [], value, MERGE_KEYS[key])
+            merged[key] = _merge_list(old if _has_keys(old, MERGE_KEYS[key]) else [], value, MERGE_KEYS[key])
         else:
             merged[key] = value
     return merged
+
+
+def _has_keys(value: Any, by: str) -> TypeGuard[list[Any]]:
+    """Whether it is a list that can be merged: below a field that the CRD does not know, anything may stand."""
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and isinstance(item.get(by), str | int | None) for item in value
+    )
 
 
 def _merge_list(base: list[Any], patch: list[Any], by: str) -> list[Any]:

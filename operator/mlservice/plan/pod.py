@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from mlservice.api.meta import DEFAULT_PORT, USER_CONTAINER, Object, without_nulls
+from pydantic import ValidationError
+
+from mlservice.api.meta import DEFAULT_PORT, USER_CONTAINER, Object, mistakes, without_nulls
 from mlservice.api.mlservice import ContainerResources, MLService, Release
 from mlservice.api.reasons import Reason
 from mlservice.api.runtime import MLServiceRuntime
 from mlservice.plan import storage
+from mlservice.plan.checks import check_ports, check_quantities
 from mlservice.plan.labels import predictor_labels
 from mlservice.plan.merge import strategic_merge
 from mlservice.plan.template import render
@@ -34,6 +37,8 @@ def pod_template(release: Release, world: World) -> Object:
     server = user_container(template)
     server["ports"] = _with_serving_port(server, runtime.name)
     _check_port_names(spec["containers"], server)
+    check_ports(server)
+    check_quantities(spec)
     if claim:
         spec["volumes"] = _replacing(spec.get("volumes") or [], storage.volume(claim), "name")
         server["volumeMounts"] = _replacing(server.get("volumeMounts") or [], storage.mount(claim), "mountPath")
@@ -55,8 +60,8 @@ def checked_runtime(name: str, world: World) -> MLServiceRuntime:
         )
     try:
         runtime = MLServiceRuntime.model_validate(without_nulls(found))
-    except ValueError as error:
-        raise Invalid(Reason.RUNTIME_INVALID, f"MLServiceRuntime {name} cannot be read: {error}") from None
+    except ValidationError as error:
+        raise Invalid(Reason.RUNTIME_INVALID, f"MLServiceRuntime {name} cannot be read: {mistakes(error)}") from None
     if runtime.spec.enabled is False:
         raise Invalid(
             Reason.RUNTIME_DISABLED,
@@ -95,8 +100,8 @@ def _with_serving_port(server: Object, runtime: str) -> list[Any]:
     if len(ports) > 1 and ("http" not in names or not all(names)):
         raise Invalid(
             Reason.RUNTIME_INVALID,
-            f"{USER_CONTAINER} of MLServiceRuntime {runtime} has {len(ports)} ports: name all of them, and call the "
-            "one that serves requests http",
+            f"{USER_CONTAINER} of MLServiceRuntime {runtime}, with the ports of predictor.template, has {len(ports)} "
+            "ports: name all of them, and call the one that serves requests http",
         )
     return [{"name": "http", "protocol": "TCP", **port} for port in ports]
 
@@ -109,7 +114,8 @@ def _check_port_names(containers: list[Any], server: Object) -> None:
             if port.get("name") in ours:
                 raise Invalid(
                     Reason.RUNTIME_INVALID,
-                    f"Container {container['name']} has a port named {port['name']}, as {USER_CONTAINER} has: rename",
+                    f"Container {container['name']} has a port named {port['name']}, as {USER_CONTAINER} has: "
+                    "rename it, or requests go to the wrong one",
                 )
 
 
@@ -120,9 +126,11 @@ def _with_resources(containers: list[Any], resources: list[ContainerResources]) 
         if name not in known:
             raise Invalid(
                 Reason.CONTAINER_NOT_FOUND,
-                f"containersResources names container {name}, the pod has: {', '.join(sorted(map(str, known)))}",
+                f"containersResources names container {name}, the pod has: {', '.join(sorted(map(str, known)))}. "
+                "Correct the name",
             )
-    return [{**c, "resources": wanted[c["name"]]} if c.get("name") in wanted else dict(c) for c in containers]
+    said = {name: value for name, value in wanted.items() if value is not None}
+    return [{**c, "resources": said[c["name"]]} if c.get("name") in said else dict(c) for c in containers]
 
 
 def _replacing(items: list[Any], item: Object, key: str) -> list[Any]:

@@ -24,6 +24,7 @@ def status(world: World, releases: Sequence[ReleasePlan], routed: str, now: date
         "observedGeneration": generation,
         "address": {"url": service_url(world)},
         "defaultRelease": routed,
+        "releaseNames": ",".join(release.name for release in releases),
         "releases": [_release(world, release, routed) for release in releases],
         "conditions": conditions(
             _conditions(world, releases, routed), service.status.get("conditions", []), generation, now
@@ -34,7 +35,9 @@ def status(world: World, releases: Sequence[ReleasePlan], routed: str, now: date
 def unreadable_status(obj: Object, error: str, now: datetime) -> Object:
     """The status of an MLService that the API server accepted and we cannot read; the rest of it stays as it was."""
     old, generation = obj.get("status", {}), int(obj["metadata"].get("generation", 0))
-    condition = Condition("Ready", False, Reason.INVALID_SPEC, f"The MLService cannot be read: {error}")
+    condition = Condition(
+        "Ready", False, Reason.INVALID_SPEC, f"The MLService cannot be read: {error}. Correct the field"
+    )
     stalled = Condition("Stalled", True, condition.reason, condition.message)
     rendered = conditions([condition, stalled], old.get("conditions", []), generation, now)
     return {**old, "observedGeneration": generation, "conditions": rendered}
@@ -90,7 +93,7 @@ def _conditions(world: World, releases: Sequence[ReleasePlan], routed: str) -> I
         yield Condition("Stalled", True, stalled[0].finding.reason, stalled[0].finding.message)
     elif not paused and (broken or not ready.status):
         yield Condition("Reconciling", True, *_reason_of(broken, ready))
-    if warning := fields_supported(world.service):
+    if warning := fields_supported(world):
         yield warning
 
 
