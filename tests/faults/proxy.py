@@ -12,7 +12,7 @@ import ipaddress
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +72,7 @@ class FaultProxy:
         self.kubeconfig = folder / "proxied.kubeconfig"
         self.faults: list[Fault] = []
         self.writes: list[Exchange] = []
-        self.watches: set[web.Request] = set()
+        self.watches: list[web.Request] = []
         self.ready = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -86,8 +86,18 @@ class FaultProxy:
         self.thread.join(20)
         assert not self.thread.is_alive(), "the proxy does not end"
 
-    def cut_watches(self) -> None:
-        """Close the connection of every watch that runs."""
+    @contextlib.contextmanager
+    def failing(self, *faults: Fault) -> Iterator[None]:
+        """Have these faults for a while; every watch begins anew with them, and again without."""
+        self.faults = list(faults)
+        self._cut_watches()
+        try:
+            yield
+        finally:
+            self.faults = []
+            self._cut_watches()
+
+    def _cut_watches(self) -> None:
         for request in list(self.watches):
             self.loop.call_soon_threadsafe(_cut, request)
 
@@ -154,13 +164,13 @@ class FaultProxy:
 
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse, action: Action) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        self.watches.add(request)
+        self.watches.append(request)
         with contextlib.suppress(ConnectionResetError):  # the operator is gone, or the watch was cut
             await response.prepare(request)
             async for line in answer.content:
                 for sent in action.lines(line) if action.lines else [line]:
                     await response.write(sent)
-        self.watches.discard(request)
+        self.watches.remove(request)
         return response
 
 

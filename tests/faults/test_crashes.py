@@ -13,7 +13,6 @@ from rig import Operator, Project
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
 def test_end_is_the_same_wherever_it_is_killed(kube, proxy, operator, scenario):
-    proxy.faults = []
     undisturbed = started(kube, proxy, scenario)
     before = len(proxy.writes)
     scenario(undisturbed)
@@ -22,19 +21,16 @@ def test_end_is_the_same_wherever_it_is_killed(kube, proxy, operator, scenario):
     assert writes, "nothing was written: the scenario shows nothing"
     wanted = state(undisturbed)
     for k in range(1, len(writes) + 1):
-        proxy.faults = []
         project, led = started(kube, proxy, scenario), operator.text().count("Leading")
-        proxy.faults = [killing(operator, project, k)]
-        scenario(project)
-        settle(project, proxy, until=lambda: operator.process.poll() is not None)
+        with proxy.failing(killing(operator, project, k)):
+            scenario(project)
+            settle(project, proxy, until=lambda: operator.process.poll() is not None)
         assert operator.process.poll() is not None, f"only {k - 1} writes this time"
-        proxy.faults = []
         operator.kill()
         operator.start()
         eventually("it leads again", lambda led=led: operator.text().count("Leading") > led)
         settle(project, proxy)
         assert state(project) == wanted, f"killed after write {k}: {writes[k - 1].method} {writes[k - 1].path}"
-    proxy.faults = []
 
 
 def concerns(exchange: Exchange, project: Project) -> bool:

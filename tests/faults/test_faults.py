@@ -54,21 +54,28 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 }
 
 
-@pytest.mark.parametrize("scenario", [created, release_renamed], ids=lambda s: s.__name__)
-def test_fault_leaves_no_trace(kube, proxy, operator, scenario):
-    proxy.faults = []
-    undisturbed = started(kube, proxy, scenario)
-    scenario(undisturbed)
-    settle(undisturbed, proxy)
-    wanted = state(undisturbed)
-    for name, fault in FAULTS.items():
+SCENARIOS = [created, release_renamed]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kube, proxy, operator):
+    """The end of each scenario when nothing fails."""
+    ends = {}
+    for scenario in SCENARIOS:
         project = started(kube, proxy, scenario)
-        proxy.faults = [fault()]
-        proxy.cut_watches()
+        scenario(project)
+        settle(project, proxy)
+        ends[scenario] = state(project)
+    return ends
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+def test_fault_leaves_no_trace(kube, proxy, operator, undisturbed, scenario, fault):
+    project = started(kube, proxy, scenario)
+    with proxy.failing(fault()):
         scenario(project)
         time.sleep(FAULT_SECONDS)
-        proxy.faults = []
-        proxy.cut_watches()
-        settle(project, proxy, seconds=120)
-        assert state(project) == wanted, name
-        assert operator.process.poll() is None, f"the operator ended: {name}"
+    settle(project, proxy, seconds=120)
+    assert state(project) == undisturbed[scenario]
+    assert operator.process.poll() is None, "the operator ended"

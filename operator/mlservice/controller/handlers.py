@@ -1,7 +1,9 @@
 """kopf's part: it watches our own kinds. A handler stores the object, which rings its doorbell, and no more."""
 
+import asyncio
 import random
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import kopf
@@ -62,7 +64,16 @@ def settings() -> kopf.OperatorSettings:
 
 
 def _logging_in(client: Client) -> Any:
+    """The client's own login, as often as kopf asks: it asks again after each 401, such as that of an expired token.
+
+    kopf takes no credentials that have failed before, and its watch ends for ever, in silence, when there are no
+    others; the priority makes ours look new. A token's file is read anew with each request.
+    """
+    attempts = count()
+
     async def login(**_: Any) -> kopf.ConnectionInfo:
+        attempt = next(attempts)
+        await asyncio.sleep(1 if attempt else 0)
         configuration = client.configuration
         scheme, _space, token = (await client.authorization()).partition(" ")
         return kopf.ConnectionInfo(
@@ -73,6 +84,7 @@ def _logging_in(client: Client) -> Any:
             private_key_path=configuration.key_file,
             scheme=scheme or None,
             token=token or None,
+            priority=attempt,
         )
 
     return login
