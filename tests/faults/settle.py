@@ -32,6 +32,17 @@ def settle(project: Project, proxy: FaultProxy, until: Callable[[], bool] = lamb
         time.sleep(0.05)
 
 
+def converges(project: Project, proxy: FaultProxy, wanted: Any, after: str = "", seconds: float = 90) -> None:
+    """Wait for the wanted end, and that it lasts: watches and the Lease come back with delays that have grown."""
+    deadline = time.monotonic() + seconds
+    while True:
+        settle(project, proxy)
+        found = state(project)
+        if found == wanted or time.monotonic() > deadline:
+            break
+    assert found == wanted, after
+
+
 def roll_out(project: Project, deployment: Object) -> bool:
     """Make every pod of it new and ready, as the Deployment controller does; whether there was something to do."""
     count, generation = deployment["spec"]["replicas"], deployment["metadata"]["generation"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from faults.proxy import Action, Fault
 from faults.scenarios import created, release_renamed, started
-from faults.settle import settle, state
+from faults.settle import converges, settle, state
 
 FAULT_SECONDS = 3.0
 """How long a fault lasts; the scenario happens at its beginning."""
@@ -76,6 +76,5 @@ def test_fault_leaves_no_trace(kube, proxy, operator, undisturbed, scenario, fau
     with proxy.failing(fault()):
         scenario(project)
         time.sleep(FAULT_SECONDS)
-    settle(project, proxy, seconds=120)
-    assert state(project) == undisturbed[scenario]
+    converges(project, proxy, undisturbed[scenario])
     assert operator.process.poll() is None, "the operator ended"
