@@ -1,0 +1,16 @@
+"""The server of most of these tests. Starting it takes 20 s, so they share it."""
+
+from collections.abc import Iterator
+
+import pytest
+from serving import Serving, serving
+
+STUCK_SECONDS = 6
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(
+        tmp_path_factory.mktemp("vllm"), "--max-num-seqs=8", MLSERVICE_RUNTIME_STUCK_SECONDS=str(STUCK_SECONDS)
+    ) as started:
+        yield started
