@@ -22,6 +22,7 @@ from local_cluster.report import Failure, Stopwatch
 MODEL = "llama2vllm"
 MODEL_MAKER = checkout.ROOT / "examples" / "quickstart" / "make_model.py"
 START_SECONDS = 300
+STUCK_SECONDS = 5
 
 
 class Serving:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mlservice_runtime import completion, description, generate_json, infer_json
@@ -48,6 +48,8 @@ class TritonHttp:
             return await self.dispatch(request, path)
         except TritonError as error:
             return problem(error)
+        except HTTPException as error:  # of reading the body, which the gate bounds
+            return problem(TritonError(Code.INVALID_ARG, error.detail))
 
     async def dispatch(self, request: Request, path: str) -> Response:
         if path in ("/v2", "/v2/"):

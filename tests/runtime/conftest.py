@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from serving import Serving, serving
-
-STUCK_SECONDS = 6
+from serving import STUCK_SECONDS, Serving, serving
 
 
 @pytest.fixture(scope="session")
