@@ -7,7 +7,7 @@ from typing import Protocol
 from mlservice_runtime.activity import Activity
 from mlservice_runtime.engine_metrics import iterations, unfinished
 
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 2.0
 
 
 class Engine(Protocol):

@@ -43,9 +43,9 @@ class Listeners:
         port = self.settings.http_port
         if port and port != self.args.port:
             self.http.append(("HTTPService", self.app, self.bound(port, "HTTP_PORT")))
-        if port := self.settings.metrics_port:
+        if port := self.beside(self.settings.metrics_port, "Metrics Service"):
             self.http.append(("Metrics Service", self.metrics, self.bound(port, "METRICS_PORT")))
-        if port := self.settings.grpc_port:
+        if port := self.beside(self.settings.grpc_port, "GRPCInferenceService"):
             self.bound(port, "GRPC_PORT").close()
             address = f"{self.host}:{port}"
             if self.args.ssl_certfile:
@@ -54,6 +54,13 @@ class Listeners:
                 self.service.add_secure_port(address, grpc.ssl_server_credentials(pairs))
             else:
                 self.service.add_insecure_port(address)
+
+    def beside(self, port: int, name: str) -> int:
+        """The port, or 0 where vLLM itself was told to listen there: what the user says wins."""
+        if port and port == self.args.port:
+            logger.warning("%s is not started: vLLM listens at its port %d", name, port)
+            return 0
+        return port
 
     def bound(self, port: int, setting: str) -> socket.socket:
         made = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
@@ -71,7 +78,7 @@ class Listeners:
 
     async def open(self) -> None:
         """Serve; the log has the three lines that Triton writes when it is up."""
-        if self.settings.grpc_port:
+        if self.settings.grpc_port not in (0, self.args.port):
             await self.service.start()
             logger.info("Started GRPCInferenceService at %s:%d", self.host, self.settings.grpc_port)
         if self.settings.http_port == self.args.port:

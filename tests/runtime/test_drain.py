@@ -1,23 +1,15 @@
-"""Draining, as the preStop hook and the kubelet do it: nothing that was asked is cut."""
+"""Draining, as the preStop hook and the kubelet do it: nothing is cut. It ends the server, so it is the last test."""
 
 import json
 import random
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
-import pytest
-from serving import MODEL, Serving, serving
+from serving import MODEL, Serving
 
 STREAMS = 40
-
-
-@pytest.fixture
-def draining(tmp_path: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("drain")) as started:
-        yield started
 
 
 def stream(server: Serving, tokens: int) -> tuple[int, str | None, str]:
@@ -39,26 +31,26 @@ def stream(server: Serving, tokens: int) -> tuple[int, str | None, str]:
     return count, reason, answer.headers.get("connection", "")
 
 
-def test_no_stream_is_cut_when_a_pod_is_stopped(draining: Serving) -> None:
-    lengths = [random.Random(7).randint(200, 1500) for _ in range(STREAMS)]
+def test_no_stream_is_cut_when_a_pod_is_stopped(server: Serving) -> None:
+    lengths = [random.Random(7).randint(100, 600) for _ in range(STREAMS)]
     with ThreadPoolExecutor(max_workers=STREAMS + 1) as pool:
-        asked = [pool.submit(stream, draining, tokens) for tokens in lengths]
-        while draining.metric("vllm:num_requests_running") == 0:
+        asked = [pool.submit(stream, server, tokens) for tokens in lengths]
+        while server.metric("vllm:num_requests_running") == 0:
             time.sleep(0.05)
-        drain = draining.command("drain", "--settle=2", "--max=120")
+        drain = server.command("drain", "--settle=2", "--max=120")
         until = time.monotonic() + 30
-        while httpx2.get(f"{draining.url}/v2/health/ready").status_code == 200 and time.monotonic() < until:
+        while httpx2.get(f"{server.url}/v2/health/ready").status_code == 200 and time.monotonic() < until:
             time.sleep(0.05)
-        assert httpx2.get(f"{draining.url}/v2/health/ready").status_code == 400
-        assert httpx2.get(f"{draining.url}/v2/health/live").status_code == 200
+        assert httpx2.get(f"{server.url}/v2/health/ready").status_code == 400
+        assert httpx2.get(f"{server.url}/v2/health/live").status_code == 200
         # Routers that have not noticed yet still send requests; their connections end with the response.
-        assert stream(draining, 5) == (5, "length", "close")
+        assert stream(server, 5) == (5, "length", "close")
         printed, _ = drain.communicate(timeout=180)
         assert drain.returncode == 0
         assert printed.splitlines()[-1] == "Drained"
-        draining.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         found = [one.result() for one in asked]
     assert [(count, reason) for count, reason, _ in found] == [(tokens, "length") for tokens in lengths]
-    assert draining.process.wait(60) == 0
-    again = draining.command("drain")
+    assert server.process.wait(60) == 0
+    again = server.command("drain")
     assert again.communicate(timeout=60)[0] == "Nothing to drain: no server is up\n"
