@@ -105,6 +105,10 @@ uninstall: .venv/.ready  ## Remove operator and CRDs from the cluster
 run: .venv/.ready  ## Run the operator on this machine against the cluster
 	@KUBECONFIG=$${KUBECONFIG:-.local-cluster/kubeconfig} $(BIN)/python -m mlservice
 
+.PHONY: bench-runtime
+bench-runtime: .venv/.ready  ## Measure what the runtime's plugin costs, into docs/performance.md
+	$(BIN)/python tests/bench/runtime.py --write docs/performance.md
+
 .PHONY: bench
 bench: .venv/.ready  ## Measure, and write the figures into docs/performance.md
 	@$(BIN)/python -m local_cluster binaries --level api

@@ -23,6 +23,11 @@ MODEL = "llama2vllm"
 MODEL_MAKER = checkout.ROOT / "examples" / "quickstart" / "make_model.py"
 START_SECONDS = 300
 STUCK_SECONDS = 5
+KEY = "a-secret"
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+ORIGIN = "https://chat.example.com"
+LIMIT = 100_000
+ADAPTER = "poet"
 
 
 class Serving:
@@ -49,11 +54,14 @@ class Serving:
         """How many tokens vLLM generates while `what` is done and until it is idle."""
         before = self.metric("vllm:generation_tokens_total")
         what()
-        running, quiet = "vllm:num_requests_running", 0
-        while quiet < 3:
-            time.sleep(0.1)
-            quiet = quiet + 1 if self.metric(running) == 0 else 0
+        wait_until(lambda: self.running() == 0)
+        time.sleep(0.3)  # the engine may have been between two steps
+        wait_until(lambda: self.running() == 0)
         return self.metric("vllm:generation_tokens_total") - before
+
+    def running(self) -> float:
+        """How many requests the engine runs."""
+        return self.metric("vllm:num_requests_running")
 
     def children(self) -> list[int]:
         """The processes that the server started: engine and worker."""
@@ -116,6 +124,13 @@ def interpreter(watch: Stopwatch) -> str:
     return found
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"it has not come true in {seconds:g} s"
+        time.sleep(0.02)
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for opened in sockets:
@@ -172,11 +187,12 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Servi
 
 
 def wait_until_ready(server: Serving) -> None:
-    """Wait, as a startup probe does."""
+    """Wait, as a startup probe does; a server without our plugin has vLLM's own health only."""
+    path = "/v2/health/ready" if server.environment["VLLM_PLUGINS"] else "/health"
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and server.process.poll() is None:
         try:
-            if httpx2.get(f"{server.url}/v2/health/ready").status_code == 200:
+            if httpx2.get(f"{server.url}{path}").status_code == 200:
                 return
         except httpx2.TransportError:
             pass

@@ -111,15 +111,14 @@ class Stream:
 
 
 def a_choice(choice: dict[str, Any]) -> Choice:
-    logprobs = choice.get("logprobs") or {"tokens": [], "token_logprobs": [], "top_logprobs": []}
+    text, finish_reason = choice["text"], choice.get("finish_reason")
+    token_ids = tuple(choice.get("token_ids") or ())
+    logprobs = choice.get("logprobs")
+    if not logprobs:
+        return Choice(text, finish_reason, token_ids)
     positions = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
-    return Choice(
-        text=choice["text"],
-        finish_reason=choice.get("finish_reason"),
-        token_ids=tuple(choice.get("token_ids") or ()),
-        logprobs=tuple(position(*at) for at in positions),
-        cumulative_logprob=math.fsum(logprobs["token_logprobs"]),
-    )
+    told = tuple(position(*at) for at in positions)
+    return Choice(text, finish_reason, token_ids, told, math.fsum(logprobs["token_logprobs"]))
 
 
 def position(token: str, logprob: float, top: dict[str, float] | None) -> dict[str, Any]:
@@ -133,13 +132,27 @@ def position(token: str, logprob: float, top: dict[str, float] | None) -> dict[s
 
 def outputs(asked: Inference, given: Answer) -> list[Tensor]:
     """The tensors that were asked for. The prompt is prepended unless it was excluded or the answer is a stream's."""
-    prompt = "" if asked.exclude_input else asked.text
-    values: dict[str, list[Any]] = {
-        "text_output": [(prompt + choice.text).encode(errors="replace") for choice in given.choices],
-        "finish_reason": [str(choice.finish_reason).encode() for choice in given.choices],
-        "cumulative_logprob": [choice.cumulative_logprob for choice in given.choices],
-        "logprobs": [json.dumps(choice.logprobs).encode() for choice in given.choices],
-        "num_input_tokens": [given.num_input_tokens],
-        "num_output_tokens": [len(choice.token_ids) for choice in given.choices],
-    }
-    return [Tensor(name, OUTPUTS[name], (len(values[name]),), values[name]) for name in asked.outputs]
+    return [tensor(name, values(name, asked, given)) for name in asked.outputs]
+
+
+def tensor(name: str, found: list[Any]) -> Tensor:
+    return Tensor(name, OUTPUTS[name], (len(found),), found)
+
+
+def values(name: str, asked: Inference, given: Answer) -> list[Any]:
+    """The values of one output; made for each token of a stream, so only what is wanted."""
+    choices = given.choices
+    match name:
+        case "text_output":
+            prompt = "" if asked.exclude_input else asked.text
+            return [(prompt + choice.text).encode(errors="replace") for choice in choices]
+        case "finish_reason":
+            return [str(choice.finish_reason).encode() for choice in choices]
+        case "cumulative_logprob":
+            return [choice.cumulative_logprob for choice in choices]
+        case "logprobs":
+            return [json.dumps(choice.logprobs).encode() for choice in choices]
+        case "num_input_tokens":
+            return [given.num_input_tokens]
+        case _:
+            return [len(choice.token_ids) for choice in choices]

@@ -55,7 +55,7 @@ class Gate:
             await self.app(scope, receive, send)
         else:
             with self.activity.request():
-                await self.watched(kind, scope, self.bounded(receive), self.closing(send))
+                await self.watched(kind, scope, self.bounded(receive), send)
 
     def refusal(self, kind: Access | None, path: str, scope: Message) -> tuple[int, dict[str, Any]] | None:
         """The status and body for a request that is not let in."""
@@ -96,33 +96,25 @@ class Gate:
 
         return counted
 
-    def closing(self, send: Send) -> Send:
-        """While draining, each response ends its connection, so that the next request goes elsewhere."""
-
-        async def told(message: Message) -> None:
-            if self.health.draining and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        return told
-
     async def watched(self, kind: Access | None, scope: Message, receive: Receive, send: Send) -> None:
-        """Note from when to when a request waits for the engine, and not for its client."""
-        if kind is not Access.ENGINE:
-            await self.app(scope, receive, send)
-            return
-        token = object()
+        """Note from when to when a request waits for the engine, and not for its client.
+
+        While draining, each response ends its connection, so that its client goes elsewhere with the next request.
+        """
+        token = object() if kind is Access.ENGINE else None
 
         async def read() -> Message:
             message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
+            if token and message["type"] == "http.request" and not message.get("more_body"):
                 self.activity.wait(token)
             return message
 
         async def write(message: Message) -> None:
+            if self.health.draining and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             self.activity.stop_waiting(token)
             await send(message)
-            if message.get("more_body"):
+            if token and message.get("more_body"):
                 self.activity.wait(token)
 
         try:

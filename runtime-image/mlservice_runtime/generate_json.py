@@ -7,6 +7,9 @@ from mlservice_runtime.errors import Code, TritonError
 from mlservice_runtime.inference import INPUTS, Inference, inference
 from mlservice_runtime.tensors import Tensor
 
+# Kept: it is used for each token of a stream, and json.dumps would make one each time.
+ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 def request(model: str, body: bytes) -> Inference:
     """Read the body of `generate` and `generate_stream`.
@@ -105,4 +108,4 @@ def response(asked: Inference, outputs: list[Tensor]) -> bytes:
     for output in outputs:
         values = [value.decode() if isinstance(value, bytes) else value for value in output.values]
         answer[output.name] = values[0] if len(values) == 1 else values
-    return json.dumps(answer, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    return ENCODER.encode(answer).encode()

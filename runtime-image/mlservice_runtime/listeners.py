@@ -90,6 +90,7 @@ class Listeners:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                timeout_graceful_shutdown=int(GRACE_SECONDS),
                 ssl_keyfile=self.args.ssl_keyfile,
                 ssl_certfile=self.args.ssl_certfile,
             )

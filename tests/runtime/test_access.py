@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -12,25 +11,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mlservice_runtime.access import Access, access
 from openai import AuthenticationError, OpenAI
-from serving import MODEL, Serving, serving
+from serving import AUTHORIZED, KEY, LIMIT, MODEL, ORIGIN, Serving
 from triton_client import request
 from tritonclient.grpc import InferenceServerClient, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-KEY = "a-secret"
-ORIGIN = "https://chat.example.com"
-LIMIT = 100_000
-AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 ROUTE = re.compile(r"Route: (\S+), Methods: (.+)$", re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    origins = f"--allowed-origins={json.dumps([ORIGIN])}"
-    with serving(
-        tmp_path_factory.mktemp("keyed"), origins, VLLM_API_KEY=KEY, MLSERVICE_RUNTIME_MAX_BODY_BYTES=str(LIMIT)
-    ) as started:
-        yield started
 
 
 def routes(server: Serving) -> list[tuple[str, str]]:

@@ -3,11 +3,10 @@
 import json
 import random
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
-from serving import MODEL, Serving
+from serving import MODEL, Serving, wait_until
 
 STREAMS = 40
 
@@ -35,13 +34,9 @@ def test_no_stream_is_cut_when_a_pod_is_stopped(server: Serving) -> None:
     lengths = [random.Random(7).randint(100, 600) for _ in range(STREAMS)]
     with ThreadPoolExecutor(max_workers=STREAMS + 1) as pool:
         asked = [pool.submit(stream, server, tokens) for tokens in lengths]
-        while server.metric("vllm:num_requests_running") == 0:
-            time.sleep(0.05)
+        wait_until(lambda: server.running() > 0)
         drain = server.command("drain", "--settle=2", "--max=120")
-        until = time.monotonic() + 30
-        while httpx2.get(f"{server.url}/v2/health/ready").status_code == 200 and time.monotonic() < until:
-            time.sleep(0.05)
-        assert httpx2.get(f"{server.url}/v2/health/ready").status_code == 400
+        wait_until(lambda: httpx2.get(f"{server.url}/v2/health/ready").status_code == 400)
         assert httpx2.get(f"{server.url}/v2/health/live").status_code == 200
         # Routers that have not noticed yet still send requests; their connections end with the response.
         assert stream(server, 5) == (5, "length", "close")

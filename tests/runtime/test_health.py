@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
-from serving import MODEL, STUCK_SECONDS, Serving
+from serving import MODEL, STUCK_SECONDS, Serving, wait_until
 
 PATIENCE = 60.0
 
@@ -39,10 +39,7 @@ def test_a_stopped_engine_is_found_when_somebody_waits_for_it(server: Serving) -
         try:
             assert statuses(server, STUCK_SECONDS * 1.5) == {200}  # nobody waits
             asked = pool.submit(ask, server, 5)
-            until = time.monotonic() + PATIENCE
-            while health(server) == 200 and time.monotonic() < until:
-                time.sleep(0.5)
-            assert health(server) == 400
+            wait_until(lambda: health(server) == 400)
             assert health(server, "/v2/health/ready") == 400
             assert health(server, f"/v2/models/{MODEL}/ready") == 400
             assert health(server, "/health") == 200  # vLLM's own does not know

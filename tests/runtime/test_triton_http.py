@@ -8,7 +8,7 @@ import httpx2
 import numpy as np
 import pytest
 import tritonclient.http
-from serving import MODEL, Serving
+from serving import MODEL, Serving, wait_until
 
 PROMPT = "What is Triton Inference Server?"
 GREEDY = {"text_input": PROMPT, "parameters": {"stream": False, "temperature": 0}}
@@ -168,8 +168,7 @@ def test_vllm_stops_when_the_client_leaves(server: Serving, action: str) -> None
         with socket.create_connection(("127.0.0.1", server.http_port)) as connection:
             head = f"POST /v2/models/{MODEL}/{action} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body)
-            while server.metric("vllm:num_requests_running") == 0:
-                pass
+            wait_until(lambda: server.running() > 0)
 
     assert 0 < server.generated_by(ask_and_leave) < 4000
 
