@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import uvicorn
 
+from mlservice_runtime.gate import Receive, Send, refuse
 from mlservice_runtime.inner import App, Message
 from mlservice_runtime.log import logger
 from mlservice_runtime.settings import Settings
@@ -33,6 +34,7 @@ class Listeners:
         self.app = app
         self.args = args
         self.service = service
+        self.own_port = 0 if args.uds else args.port
         self.host = args.host or "0.0.0.0"  # noqa: S104
         self.http: list[tuple[str, App, socket.socket]] = []
         self.servers: list[Server] = []
@@ -41,7 +43,7 @@ class Listeners:
     def bind(self) -> None:
         """Bind the ports; SystemExit names the one that is taken and the variable that moves it."""
         port = self.settings.http_port
-        if port and port != self.args.port:
+        if port and port != self.own_port:
             self.http.append(("HTTPService", self.app, self.bound(port, "HTTP_PORT")))
         if port := self.beside(self.settings.metrics_port, "Metrics Service"):
             self.http.append(("Metrics Service", self.metrics, self.bound(port, "METRICS_PORT")))
@@ -57,7 +59,7 @@ class Listeners:
 
     def beside(self, port: int, name: str) -> int:
         """The port, or 0 where vLLM itself was told to listen there: what the user says wins."""
-        if port and port == self.args.port:
+        if port and port == self.own_port:
             logger.warning("%s is not started: vLLM listens at its port %d", name, port)
             return 0
         return port
@@ -78,11 +80,11 @@ class Listeners:
 
     async def open(self) -> None:
         """Serve; the log has the three lines that Triton writes when it is up."""
-        if self.settings.grpc_port not in (0, self.args.port):
+        if self.settings.grpc_port not in (0, self.own_port):
             await self.service.start()
             logger.info("Started GRPCInferenceService at %s:%d", self.host, self.settings.grpc_port)
-        if self.settings.http_port == self.args.port:
-            logger.info("Started HTTPService at %s:%d", self.host, self.args.port)
+        if self.settings.http_port == self.own_port:
+            logger.info("Started HTTPService at %s:%d", self.host, self.own_port)
         for name, app, bound in self.http:
             config = uvicorn.Config(
                 app,
@@ -109,10 +111,9 @@ class Listeners:
         await self.stop_grpc(GRACE_SECONDS)
         await asyncio.gather(*self.serving, return_exceptions=True)
 
-    async def metrics(self, scope: Message, receive: object, send: object) -> None:
+    async def metrics(self, scope: Message, receive: Receive, send: Send) -> None:
         """vLLM's metrics and nothing else."""
-        if scope["type"] == "http" and scope["path"].rstrip("/") not in ("", "/metrics"):
-            scope = {**scope, "path": "/v2/metrics-port-has-only-metrics"}
-        elif scope["type"] == "http":
-            scope = {**scope, "path": "/metrics", "raw_path": b"/metrics"}
-        await self.app(scope, receive, send)  # type: ignore[arg-type]
+        if scope["path"].rstrip("/") not in ("", "/metrics"):
+            await refuse(scope, send, 404, {"error": "Not Found"})
+            return
+        await self.app({**scope, "path": "/metrics", "raw_path": b"/metrics"}, receive, send)

@@ -6,6 +6,7 @@ Two servers run at the same time and are asked one after the other, so that nois
 import argparse
 import asyncio
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -76,6 +77,12 @@ async def tokens_per_second(ask: Ask, concurrency: int, count: int) -> float:
     return count * TOKENS / (time.perf_counter() - began)
 
 
+def cpu_seconds(server: Serving) -> float:
+    """CPU time of the process that serves, which other work on the machine does not stretch."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ratio(values: list[float], against: list[float]) -> str:
     """Geometric mean of the pairs' ratios and its 95 % interval."""
     logs = [math.log(value / base) for value, base in zip(values, against, strict=True)]
@@ -93,7 +100,7 @@ def resident(server: Serving) -> float:
 async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list[tuple[str, str, str]]:
     rows = []
     async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2)) as session,
         aio.InferenceServerClient(ours.grpc) as client,
     ):
         arms: dict[str, Ask] = {
@@ -105,16 +112,22 @@ async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list
         for concurrency in (1, 16, 64):
             some = count if concurrency > 1 else count // 8
             found: dict[str, list[float]] = {name: [] for name in arms}
-            for ask in arms.values():
-                await tokens_per_second(ask, concurrency, concurrency)
+            used = dict.fromkeys(arms, 0.0)
             for pair in range(pairs):
                 order = list(arms.items())
                 for name, ask in order if pair % 2 == 0 else reversed(order):
+                    server = plain if name == "bare" else ours
+                    # The server that was not asked last has cold caches.
+                    await tokens_per_second(ask, concurrency, max(4, concurrency))
+                    before = cpu_seconds(server)
                     found[name].append(await tokens_per_second(ask, concurrency, some))
+                    used[name] += cpu_seconds(server) - before
+            cost = {name: seconds / (pairs * some * TOKENS) * 1e6 for name, seconds in used.items()}
             bare = found.pop("bare")
             for name, values in found.items():
-                against = f"bare vLLM: {statistics.median(bare):.0f} tokens/s, ratio {ratio(values, bare)}"
-                rows.append((f"{name}, {concurrency} at a time", f"{statistics.median(values):.0f} tokens/s", against))
+                value = f"{statistics.median(values):.0f} tokens/s, {cost[name]:.0f} µs of CPU a token"
+                base = f"{statistics.median(bare):.0f} tokens/s, {cost['bare']:.0f} µs"
+                rows.append((f"{name}, {concurrency} at a time", value, f"bare vLLM: {base}; {ratio(values, bare)}"))
                 print(*rows[-1], sep=" | ", flush=True)
         first = {name: [] for name in arms}
         for _ in range(pairs * 5):
