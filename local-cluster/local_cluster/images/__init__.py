@@ -3,7 +3,7 @@
 python -m local_cluster.images build operator vllm-cpu
 """
 
-from local_cluster.images import base, busybox, operator, pause, vllm_cpu
+from local_cluster.images import base, busybox, operator, pause, vllm_runtime
 from local_cluster.images.archive import Image
 from local_cluster.images.recipe import Recipe
 from local_cluster.report import Failure, Stopwatch
@@ -13,7 +13,7 @@ RECIPES: dict[str, Recipe] = {
     "busybox": busybox.RECIPE,
     "base": base.RECIPE,
     "operator": operator.RECIPE,
-    "vllm-cpu": vllm_cpu.RECIPE,
+    "vllm-cpu": vllm_runtime.RECIPE,
 }
 
 
