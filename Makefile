@@ -41,7 +41,7 @@ test-unit: .venv/.ready  ## Pure tests, milliseconds each
 .PHONY: test-api
 test-api: .venv/.ready  ## Tests on a real etcd and API server
 	@$(BIN)/python -m local_cluster binaries --level api
-	$(BIN)/pytest tests/api -q
+	$(BIN)/pytest tests/api tests/faults -q
 
 .PHONY: test-runtime
 test-runtime: .venv/.ready  ## Tests of runtime-image/ on a real vLLM on this machine's CPU
