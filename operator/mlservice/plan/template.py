@@ -1,49 +1,33 @@
-"""The subset of Go's text/template that runtimes are written in.
+"""The subset of Go's text/template that runtimes are written in; docs/templates.md describes it for users.
 
-Supported: `{{.KEY}}`, `{{if}} {{else if}} {{else}} {{end}}`, trim markers `{{- -}}`, comments, string literals, the
-functions `and or not eq ne print printf quote` (printf knows %s, %q, %v and %%), pipes and parentheses. Anything else
-is an error that names the construct. Values are the strings of `predictor.model.parameters`, so a value is true when it
-is not empty (https://pkg.go.dev/text/template, "the empty values are false, 0, ..., and any string of length zero").
+Whatever renders here renders to the same in Go with `missingkey=zero` (tests/unit/test_template_in_go.py compares the
+two). Anything else is an error that names the construct and the place. Values are the strings of
+`predictor.model.parameters`; one that is set to the empty string, or not set, is false in a condition.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from mlservice.api.reasons import Reason
+from mlservice.plan.template_functions import FUNCTIONS, SHORT_CIRCUIT, Missing, Unset, Value, text
+from mlservice.plan.template_lexer import OPEN, Action, TemplateError, Token, pieces
 from mlservice.plan.world import Invalid
 
-ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)((?<=\s)-)?\}\}", re.DOTALL)
-COMMENT = re.compile(r"^\s*/\*.*\*/\s*$", re.DOTALL)
-TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<string>"(?:\\.|[^"\\])*"|`[^`]*`)
-    | (?P<field>\.[A-Za-z_][A-Za-z0-9_]*(?![.A-Za-z0-9_]))
-    | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<mark>[()|])
-    )""",
-    re.VERBOSE,
-)
-KEYWORDS = {"if", "else", "end"}
+DEEPEST = 50
+"""How deep conditions and parentheses may be nested: far above any real template, far below Python's own limit."""
+
+BOOLEANS = {"true": True, "false": False}
+QUOTED = 120
+"""Characters of a template that an error quotes."""
+
+Parameters = Mapping[str, str]
+Expression = Callable[[Parameters], Value]
+Node = Callable[[Parameters], str]
 
 
-class _Missing:
-    """Value of a parameter that nobody set: false in a condition, an error where it would be printed."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-    def __bool__(self) -> bool:
-        return False
-
-
-Value = str | bool | _Missing
-Node = str | Callable[[Mapping[str, str]], str]
-
-
-def render(value: Any, parameters: Mapping[str, str], place: str = "") -> Any:
+def render(value: Any, parameters: Parameters, place: str = "") -> Any:
     """Render every string of a JSON value (keys of maps stay as they are).
 
     `place` names the value in error messages, such as `spec.template.spec.containers[0].args[1]`.
@@ -60,253 +44,210 @@ def render(value: Any, parameters: Mapping[str, str], place: str = "") -> Any:
             return value
 
 
-def render_text(text: str, parameters: Mapping[str, str], place: str = "") -> str:
+def render_text(template: str, parameters: Parameters, place: str = "") -> str:
     """Render one string; see `render`."""
-    if "{{" not in text:
-        return text
+    if OPEN not in template:
+        return template
     try:
-        parser = _Parser(list(_pieces(text)))
-        return _evaluate(parser.block(top=True), parameters)
-    except _Unset as unset:
+        return _compiled(template)(parameters)
+    except Missing as missing:
         raise Invalid(
             Reason.PARAMETER_MISSING,
-            f"{place}: the runtime needs parameter {unset.key}. Set model.parameters.{unset.key}, "
-            f"or give it a default in the runtime: {{{{if .{unset.key}}}}}{{{{.{unset.key}}}}}{{{{else}}}}…{{{{end}}}}",
+            f"{place}: the runtime needs parameter {missing.key}. Set model.parameters.{missing.key}, or give it a "
+            f"default in the runtime: {{{{if .{missing.key}}}}}{{{{.{missing.key}}}}}{{{{else}}}}…{{{{end}}}}",
         ) from None
-    except SyntaxError as error:
-        raise Invalid(Reason.TEMPLATE_INVALID, f"{place}: {error.msg} in {text!r}") from None
+    except TemplateError as error:
+        raise Invalid(Reason.TEMPLATE_INVALID, f"{place}: {_short(error.problem)}, in {_short(error.source)}") from None
 
 
-class _Unset(Exception):
-    def __init__(self, key: str) -> None:
-        self.key = key
+def _short(words: str) -> str:
+    return words if len(words) <= QUOTED else f"{words[:QUOTED]}…"
 
 
-@dataclass
-class _Action:
-    words: list[tuple[str, str]]
-    source: str
-
-    @property
-    def keyword(self) -> str:
-        kind, text = self.words[0] if self.words else ("", "")
-        return text if kind == "word" and text in KEYWORDS else ""
-
-
-def _pieces(text: str) -> Iterator[str | _Action]:
-    """Split into text and actions, with the trim markers already applied."""
-    position, trim = 0, False
-    for match in ACTION.finditer(text):
-        before = text[position : match.start()]
-        before = before.lstrip() if trim else before
-        yield before.rstrip() if match[1] else before
-        position, trim = match.end(), bool(match[3])
-        if not COMMENT.match(match[2]):
-            yield _Action(_words(match[2]), match[0])
-    rest = text[position:]
-    if "{{" in rest:
-        raise SyntaxError("unclosed {{")
-    yield rest.lstrip() if trim else rest
-
-
-def _words(source: str) -> list[tuple[str, str]]:
-    words, position = [], 0
-    while source[position:].strip():
-        match = TOKEN.match(source, position)
-        if match is None:
-            raise SyntaxError(f"unsupported {source[position:].strip()!r}")
-        words.append((match.lastgroup or "", match[0].strip()))
-        position = match.end()
-    return words
+@lru_cache(maxsize=4096)
+def _compiled(template: str) -> Node:
+    return _Parser(pieces(template)).template()
 
 
 class _Parser:
-    """Turns pieces into nested nodes; a node is text or a function of the parameters."""
+    """Turns pieces into functions of the parameters."""
 
-    def __init__(self, pieces: list[str | _Action]) -> None:
-        self.pieces = pieces
-        self.position = 0
+    def __init__(self, items: Iterable[str | Action]) -> None:
+        self.items = iter(items)
 
-    def block(self, top: bool = False) -> list[Node]:
-        """Read up to `else` or `end`, which stay unread."""
+    def template(self) -> Node:
+        body, end = self.block(0)
+        if end is not None:
+            raise TemplateError("there is no {{if}} that this belongs to", end.source)
+        return body
+
+    def block(self, depth: int) -> tuple[Node, Action | None]:
+        """Read up to `else` or `end`; return what was read, and that action."""
         nodes: list[Node] = []
-        while self.position < len(self.pieces):
-            piece = self.pieces[self.position]
-            if isinstance(piece, str):
-                nodes.append(piece)
-            elif piece.keyword in ("else", "end"):
-                if top:
-                    raise SyntaxError(f"unexpected {piece.source}")
-                return nodes
-            elif piece.keyword == "if":
-                nodes.append(self.conditional(piece.words[1:], piece.source))
-                continue
+        for item in self.items:
+            if isinstance(item, str):
+                nodes.append(_constant(item))
+            elif item.keyword in ("else", "end"):
+                return _joined(nodes), item
+            elif item.keyword == "if":
+                nodes.append(self.conditional(item, depth + 1))
             else:
-                nodes.append(_printed(_pipeline(piece.words, piece.source)))
-            self.position += 1
-        if not top:
-            raise SyntaxError("missing {{end}}")
-        return nodes
+                nodes.append(_printed(item))
+        return _joined(nodes), None
 
-    def conditional(self, words: list[tuple[str, str]], source: str) -> Node:
-        condition = _pipeline(words, source)
-        self.position += 1
-        then = self.block()
-        closing = self.pieces[self.position]
-        assert isinstance(closing, _Action)
-        otherwise: list[Node] = []
-        if closing.keyword == "else" and closing.words[1:2] == [("word", "if")]:
-            otherwise = [self.conditional(closing.words[2:], closing.source)]
-            return _branch(condition, then, otherwise)
-        if closing.keyword == "else":
-            if len(closing.words) > 1:
-                raise SyntaxError(f"unsupported {closing.source}")
-            self.position += 1
-            otherwise = self.block()
-            closing = self.pieces[self.position]
-            assert isinstance(closing, _Action)
-        if closing.keyword != "end" or len(closing.words) > 1:
-            raise SyntaxError(f"expected {{{{end}}}}, found {closing.source}")
-        self.position += 1
-        return _branch(condition, then, otherwise)
+    def conditional(self, action: Action, depth: int) -> Node:
+        if depth > DEEPEST:
+            raise TemplateError(f"conditions are nested deeper than {DEEPEST}", action.source)
+        branches: list[tuple[Expression, Node]] = []
+        otherwise, condition, opening = _constant(""), action.tokens[1:], action
+        while True:
+            test = _expression(opening, condition)
+            body, end = self.block(depth)
+            branches.append((test, body))
+            if end is None or end.keyword == "end" or not _is_word(end.tokens[1:2], "if"):
+                break
+            opening, condition = end, end.tokens[2:]
+        if end is not None and _is_word(end.tokens, "else"):
+            otherwise, end = self.block(depth)
+        if end is None:
+            raise TemplateError("{{end}} is missing", action.source)
+        if not _is_word(end.tokens, "end"):
+            raise TemplateError("{{end}} is expected here", end.source)
+        return _chosen(branches, otherwise)
 
 
-Expression = Callable[[Mapping[str, str]], Value]
+def _constant(literal: str) -> Node:
+    return lambda _: literal
 
 
-def _branch(condition: Expression, then: list[Node], otherwise: list[Node]) -> Node:
-    return lambda parameters: _evaluate(then if condition(parameters) else otherwise, parameters)
+def _joined(nodes: list[Node]) -> Node:
+    return lambda parameters: "".join(node(parameters) for node in nodes)
 
 
-def _printed(expression: Expression) -> Node:
-    return lambda parameters: _text(expression(parameters))
+def _printed(action: Action) -> Node:
+    expression = _expression(action, action.tokens)
+    return lambda parameters: text(expression(parameters))
 
 
-def _evaluate(nodes: list[Node], parameters: Mapping[str, str]) -> str:
-    return "".join(node if isinstance(node, str) else node(parameters) for node in nodes)
+def _chosen(branches: list[tuple[Expression, Node]], otherwise: Node) -> Node:
+    def choose(parameters: Parameters) -> str:
+        return next((body for test, body in branches if test(parameters)), otherwise)(parameters)
+
+    return choose
 
 
-def _pipeline(words: list[tuple[str, str]], source: str) -> Expression:
-    """`a b | c d`: the value of each command is the last argument of the next."""
-    commands: list[list[tuple[str, str]]] = [[]]
-    depth = 0
-    for kind, text in words:
-        depth += {"(": 1, ")": -1}.get(text, 0) if kind == "mark" else 0
-        if depth < 0:
-            raise SyntaxError(f"unexpected ) in {source}")
-        if (kind, text, depth) == ("mark", "|", 0):
-            commands.append([])
-        else:
-            commands[-1].append((kind, text))
-    if depth or not all(commands):
-        raise SyntaxError(f"unsupported {source}")
-    value = _command(commands[0], None, source)
-    for command in commands[1:]:
-        value = _command(command, value, source)
-    return value
+@contextmanager
+def _naming(action: Action) -> Iterator[None]:
+    """Let an error say which action it is in."""
+    try:
+        yield
+    except TemplateError as error:
+        error.source = error.source or action.source
+        raise
 
 
-def _command(words: list[tuple[str, str]], piped: Expression | None, source: str) -> Expression:
-    (kind, text), rest = words[0], words[1:]
-    if kind != "word":
-        if piped is not None:
-            raise SyntaxError(f"{text} is no function, in {source}")
-        operands = _operands(words, source)
-        if len(operands) != 1:
-            raise SyntaxError(f"unsupported {source}")
+def _is_word(tokens: tuple[Token, ...], word: str) -> bool:
+    return [(token.kind, token.value) for token in tokens] == [("word", word)]
+
+
+def _expression(action: Action, tokens: tuple[Token, ...]) -> Expression:
+    with _naming(action):
+        parser = _Words(tokens)
+        expression = parser.pipeline(0)
+        if parser.next is not None:
+            raise TemplateError("there is no ( for this )")
+
+    def evaluate(parameters: Parameters) -> Value:
+        with _naming(action):
+            return expression(parameters)
+
+    return evaluate
+
+
+class _Words:
+    """Turns the tokens of an action into a function of the parameters."""
+
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self.tokens = iter(tokens)
+        self.next = next(self.tokens, None)
+
+    def take(self) -> Token | None:
+        taken, self.next = self.next, next(self.tokens, None)
+        return taken
+
+    def pipeline(self, depth: int) -> Expression:
+        """`a b | c d`: the value of each command is the last argument of the next. Stops before an unmatched `)`."""
+        if depth > DEEPEST:
+            raise TemplateError(f"parentheses are nested deeper than {DEEPEST}")
+        value = self.command(None, depth)
+        while self.next and self.next.kind == "pipe":
+            self.take()
+            value = self.command(value, depth)
+        return value
+
+    def command(self, piped: Expression | None, depth: int) -> Expression:
+        """A call, or one value. Its words stand apart: neither `not(.A)` nor `.A.B` is of the subset."""
+        first = self.next
+        if first is None or first.kind in ("pipe", "close"):
+            raise TemplateError("a value is missing")
+        function = first.value if first.kind == "word" and first.value not in BOOLEANS else ""
+        if function:
+            self.take()
+        operands: list[Expression] = []
+        while (token := self.next) and token.kind not in ("pipe", "close"):
+            if token is not first and token.glued:
+                raise TemplateError(f"{token.written} is not supported here, or a space before it is missing")
+            operands.append(self.operand(depth))
+        if function:
+            return _call(function, operands, piped)
+        if len(operands) > 1 or piped:
+            raise TemplateError(f"{first.written} is no function and takes no argument")
         return operands[0]
-    if text not in FUNCTIONS:
-        raise SyntaxError(f"unsupported {text!r}")
-    function, arguments = FUNCTIONS[text], [*_operands(rest, source), *([piped] if piped else [])]
 
-    def call(parameters: Mapping[str, str]) -> Value:
-        return function([argument(parameters) for argument in arguments], source)
-
-    return call
-
-
-def _operands(words: list[tuple[str, str]], source: str) -> list[Expression]:
-    operands: list[Expression] = []
-    position = 0
-    while position < len(words):
-        kind, text = words[position]
-        if (kind, text) == ("mark", "("):
-            depth, end = 1, position + 1
-            while depth:
-                depth += {"(": 1, ")": -1}.get(words[end][1], 0) if words[end][0] == "mark" else 0
-                end += 1
-            operands.append(_pipeline(words[position + 1 : end - 1], source))
-            position = end
-            continue
-        operands.append(_operand(kind, text, source))
-        position += 1
-    return operands
+    def operand(self, depth: int) -> Expression:
+        token = self.take()
+        assert token is not None
+        value = token.value
+        match token.kind:
+            case "string":
+                return lambda _: value
+            case "field":
+                return lambda parameters: parameters[value] if value in parameters else Unset(value)
+            case "word" if value in BOOLEANS:
+                return lambda _: BOOLEANS[value]
+            case "open":
+                inner = self.pipeline(depth + 1)
+                if self.take() is None:
+                    raise TemplateError("a ) is missing")
+                return inner
+            case _:
+                raise TemplateError(f"{token.written} is not supported here")
 
 
-def _operand(kind: str, text: str, source: str) -> Expression:
-    match kind:
-        case "string":
-            literal = text[1:-1] if text[0] == "`" else json.loads(text)
-            return lambda _: str(literal)
-        case "field":
-            return lambda parameters: parameters[text[1:]] if text[1:] in parameters else _Missing(text[1:])
-        case "word" if text in ("true", "false"):
-            return lambda _: text == "true"
-        case _:
-            raise SyntaxError(f"unsupported {text!r} in {source}")
+def _call(name: str, arguments: list[Expression], piped: Expression | None) -> Expression:
+    count = len(arguments) + (piped is not None)
+    if name in SHORT_CIRCUIT:
+        if not count:
+            raise TemplateError(f"{name} takes at least 1 argument")
+        return _short_circuit(SHORT_CIRCUIT[name], arguments, piped)
+    function = FUNCTIONS.get(name)
+    if function is None:
+        raise TemplateError(f"{name} is not supported")
+    if wrong := function.miscounted(count):
+        raise TemplateError(f"{name} takes {wrong}, it has {count}")
+    expressions = [*arguments, *([piped] if piped else [])]
+    return lambda parameters: function.call([expression(parameters) for expression in expressions])
 
 
-def _text(value: Value) -> str:
-    if isinstance(value, _Missing):
-        raise _Unset(value.key)
-    return str(value).lower() if isinstance(value, bool) else value
+def _short_circuit(stop: bool, arguments: list[Expression], piped: Expression | None) -> Expression:
+    """`and` and `or`: what is piped is computed first, and counts last."""
 
+    def evaluate(parameters: Parameters) -> Value:
+        last = piped(parameters) if piped else ""
+        for argument in arguments:
+            value = argument(parameters)
+            if bool(value) is stop:
+                return value
+        return last if piped else value
 
-def _first(values: list[Value], source: str, stop_at: bool) -> Value:
-    if not values:
-        raise SyntaxError(f"and/or need an argument, in {source}")
-    return next((v for v in values if bool(v) is stop_at), values[-1])
-
-
-def _equal(values: list[Value], source: str) -> bool:
-    if len(values) < 2:
-        raise SyntaxError(f"eq and ne need two arguments, in {source}")
-    return any(values[0] == other for other in values[1:])
-
-
-def _not(values: list[Value], source: str) -> bool:
-    if len(values) != 1:
-        raise SyntaxError(f"not needs one argument, in {source}")
-    return not values[0]
-
-
-def _printf(values: list[Value], source: str) -> str:
-    texts = [_text(v) for v in values]
-    if not texts:
-        raise SyntaxError(f"printf needs a format, in {source}")
-    rest = iter(texts[1:])
-
-    def verb(match: re.Match[str]) -> str:
-        if match[0] == "%%":
-            return "%"
-        value = next(rest, None)
-        if value is None or match[1] not in "sqv":
-            raise SyntaxError(f"unsupported {match[0]} of printf in {source}")
-        return json.dumps(value, ensure_ascii=False) if match[1] == "q" else value
-
-    result = re.sub(r"%(.)", verb, texts[0])
-    if next(rest, None) is not None:
-        raise SyntaxError(f"too many arguments of printf in {source}")
-    return result
-
-
-FUNCTIONS: dict[str, Callable[[list[Value], str], Value]] = {
-    "and": lambda values, source: _first(values, source, stop_at=False),
-    "or": lambda values, source: _first(values, source, stop_at=True),
-    "not": _not,
-    "eq": _equal,
-    "ne": lambda values, source: not _equal(values, source),
-    "print": lambda values, source: "".join(_text(v) for v in values),
-    "printf": _printf,
-    "quote": lambda values, source: " ".join(json.dumps(_text(v), ensure_ascii=False) for v in values),
-}
+    return evaluate

@@ -13,7 +13,7 @@ from mlservice.plan.world import World
 
 NOTHING_SCALES = "nothing scales a release yet: minReplicas pods run, unless somebody else scales its Deployment"
 AUTOSCALING = "autoscaling.knative.dev/"
-KEY = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)")
+KEY = re.compile(r"\.([^\W\d]\w*)")
 
 Found = tuple[str, Mark]
 """Path of a field, and why it has no effect."""
