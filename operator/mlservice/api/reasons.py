@@ -36,6 +36,9 @@ class Reason(StrEnum):
     TEMPLATE_INVALID = "TemplateInvalid"
     """The runtime's template uses a construct outside the supported subset of Go's text/template."""
 
+    PATCH_INVALID = "PatchInvalid"
+    """predictor.template cannot be merged onto the runtime's pod template."""
+
     CONTAINER_NOT_FOUND = "ContainerNotFound"
     """containersResources names a container that the pod does not have."""
 
@@ -108,6 +111,7 @@ WAITS_FOR_USER = frozenset(
         Reason.RUNTIME_INVALID,
         Reason.PARAMETER_MISSING,
         Reason.TEMPLATE_INVALID,
+        Reason.PATCH_INVALID,
         Reason.CONTAINER_NOT_FOUND,
         Reason.RESOURCES_INVALID,
         Reason.PVC_NOT_FOUND,
