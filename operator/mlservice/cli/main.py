@@ -1,4 +1,4 @@
-"""The `mlservice` command: run the operator, print the CRDs."""
+"""The `mlservice` command: run the operator, show what it would do, print the CRDs."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mlservice import __version__
 from mlservice.api import crd
 from mlservice.api.settings import Settings
+from mlservice.cli import plan
 from mlservice.controller import operator
 
 
@@ -23,10 +24,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"mlservice {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("run", help="run the operator (the default)")
+    plan.add_parser(commands)
     crds = commands.add_parser("crds", help="print the CustomResourceDefinitions")
     crds.add_argument("--write", type=Path, metavar="FOLDER", help="write them there instead, one file a kind")
+    crds.set_defaults(run=lambda chosen: _crds(chosen.write))
+    parser.set_defaults(run=lambda _: _run())
+    return _exit_status(parser, arguments)
+
+
+def kubectl(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the kubectl plugin, `kubectl mls`."""
+    parser = argparse.ArgumentParser(prog="kubectl mls", description="MLServices of a cluster.")
+    plan.add_parser(parser.add_subparsers(dest="command", metavar="COMMAND", required=True))
+    return _exit_status(parser, arguments)
+
+
+def _exit_status(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     chosen = parser.parse_args(arguments)
-    return _crds(chosen.write) if chosen.command == "crds" else _run()
+    return int(chosen.run(chosen))
 
 
 def manifest(file: str) -> str:

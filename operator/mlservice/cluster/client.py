@@ -100,6 +100,14 @@ class Client:
         query = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
         return await self._call("PATCH", resource, path, query, obj, APPLY, writes=True)
 
+    async def rehearse(self, method: str, resource: Resource, obj: Object) -> Object:
+        """Return the object as a POST, PUT or apply (PATCH) would leave it; nothing is stored."""
+        metadata = obj["metadata"]
+        path = resource.path(metadata["namespace"], "" if method == "POST" else metadata["name"])
+        query = {"dryRun": "All", "fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query |= {"force": "true"} if method == "PATCH" else {}
+        return await self._call(method, resource, path, query, obj, APPLY if method == "PATCH" else "application/json")
+
     async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> Object:
         path = resource.path(namespace, name, "scale")
         body = {"spec": {"replicas": replicas}}

@@ -94,7 +94,7 @@ class Applier:
             or "deletionTimestamp" in owner["metadata"]
         ):
             raise OwnerGone
-        return {ref(obj): _conflict(obj) for obj in found if obj and not _is_ours(obj, service)}
+        return {ref(obj): conflict(obj) for obj in found if obj and not is_ours(obj, service)}
 
     async def _write(self, child: Object) -> dict[Ref, Finding]:
         where = ref(child)
@@ -134,7 +134,7 @@ async def _all(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
     return list(results)
 
 
-def _is_ours(obj: Object, service: MLService) -> bool:
+def is_ours(obj: Object, service: MLService) -> bool:
     """Whether this service controls it, or it is an orphan of a former service of this name."""
     controller = next((o for o in obj["metadata"].get("ownerReferences", []) if o.get("controller")), None)
     if controller:
@@ -143,7 +143,8 @@ def _is_ours(obj: Object, service: MLService) -> bool:
     return bool(labels.get(LABEL_MANAGED_BY) == MANAGER and labels.get(LABEL_NAME) == service.name)
 
 
-def _conflict(obj: Object) -> Finding:
+def conflict(obj: Object) -> Finding:
+    """Why a name cannot be used, and what to do."""
     where, namespace = ref(obj), obj["metadata"]["namespace"]
     if "deletionTimestamp" in obj["metadata"]:
         return Finding(
