@@ -113,7 +113,7 @@ def test_what_the_api_server_refuses(project, plan):
     done = plan(plain(a_service().patched(nonsense=True)))
     assert done.returncode == 1
     assert "refused    Deployment          llama-predict-v1" in done.stdout
-    assert ".spec.template.spec.nonsense: field not declared in schema" in done.stdout
+    assert "spec.template.spec.nonsense: field not declared in schema" in done.stdout
 
 
 def test_a_name_that_is_taken(project, plan):
