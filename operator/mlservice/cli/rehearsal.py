@@ -15,7 +15,7 @@ from mlservice.api.mlservice import MLService
 from mlservice.api.reasons import WAITS_FOR_USER, Reason
 from mlservice.cluster.client import ApiError, Client
 from mlservice.cluster.resources import CHILDREN, POD
-from mlservice.controller.apply import conflict, is_ours
+from mlservice.controller.apply import conflict, is_ours, refusal
 from mlservice.plan import Finding, Plan, Ref, World, plan
 from mlservice.plan.drift import contains
 from mlservice.plan.world import ref
@@ -146,7 +146,7 @@ class DryRun:
                 return await Assumed().write(child, live)
             if not error.is_refusal:
                 raise
-            return Finding(Reason.REFUSED, f"The API server refuses {where}: {error.message}")
+            return refusal(child, error)
 
     async def start(self, deployment: Object) -> Finding | None:
         name, template = deployment["metadata"]["name"], deployment["spec"]["template"]

@@ -103,8 +103,7 @@ class Applier:
         except ApiError as error:
             if not error.is_refusal:
                 raise
-            words = named(error.message, child)
-            return {where: Finding(Reason.REFUSED, f"The API server refuses {where}: {words}")}
+            return {where: refusal(child, error)}
         if not contains(live, child):
             # The server rewrote something of ours. Written again it would be the same: remember, and leave it.
             self._settled[live["metadata"]["uid"]] = (_hash(child), _fingerprint(live))
@@ -141,6 +140,11 @@ def is_ours(obj: Object, service: MLService) -> bool:
         return bool(controller["uid"] == service.metadata["uid"])
     labels = obj["metadata"].get("labels", {})
     return bool(labels.get(LABEL_MANAGED_BY) == MANAGER and labels.get(LABEL_NAME) == service.name)
+
+
+def refusal(child: Object, error: ApiError) -> Finding:
+    """The API server's words about a child that it does not take."""
+    return Finding(Reason.REFUSED, f"The API server refuses {ref(child)}: {named(error.message, child)}")
 
 
 def conflict(obj: Object) -> Finding:
