@@ -127,9 +127,17 @@ def a_world(
         runtimes={r["metadata"]["name"]: r for r in ((a_runtime(),) if runtimes is None else runtimes)},
         claims={c["metadata"]["name"]: c for c in claims},
         children=children or {},
-        pods=pods,
+        pods=tuple(_of_its_revision(pod, children or {}) for pod in pods),
         adopted=adopted or {},
     )
+
+
+def _of_its_revision(pod: Object, children: Mapping[Ref, Object]) -> Object:
+    """The pod as the Deployment's present template makes it, unless the test says otherwise."""
+    labels = pod["metadata"].get("labels", {})
+    made = children.get(Ref("Deployment", f"llama-predict-{labels.get(LABEL_RELEASE)}"), {})
+    own = made.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
+    return pod | {"metadata": pod["metadata"] | {"labels": own | labels}}
 
 
 def live(result: Plan, ready: bool = True) -> dict[Ref, Object]:

@@ -48,6 +48,13 @@ class Operator:
     def text(self) -> str:
         return self.log.read_text()
 
+    def requests(self, verb: str, resource: str) -> int:
+        """How many requests of this kind it made, whatever the answer."""
+        start = "mlservice_api_requests_total{"
+        wanted = (f'resource="{resource}"', f'verb="{verb}"')
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith(start)]
+        return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if all(part in line for part in wanted))
+
     def get(self, path: str) -> str:
         """What the operator's own server answers."""
         ports = [line.rsplit(" ", 1)[1] for line in self.text().splitlines() if "/healthz, /readyz" in line]
@@ -97,6 +104,29 @@ class Project:
             return ready if current and ready["reason"] == reason else None
 
         return eventually(f"{name} is {reason}", look, seconds)
+
+    def pod(self, deployment: str, name: str, node: str = "", **status: Any) -> None:
+        """Play the ReplicaSet controller, the scheduler and the kubelet: a pod of the Deployment in this state."""
+        if self.get("Pod", name) is None:
+            template = self.there("Deployment", deployment)["spec"]["template"]
+            metadata = {"name": name, "labels": template["metadata"]["labels"]}
+            spec = {**template["spec"], **({"nodeName": node} if node else {})}
+            self.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        self.patch("Pod", name, {"status": status}, "status")
+
+    def events(self, name: str = "llama") -> list[Object]:
+        """The Events of a service."""
+        found = self.kube.api.get(f"/apis/events.k8s.io/v1/namespaces/{self.name}/events") or {"items": []}
+        return [event for event in found["items"] if event["regarding"].get("name") == name]
+
+    def versions(self, name: str = "llama") -> dict[str, str]:
+        """The resourceVersion of each child of a service, by kind and name: equal ones say that nothing was written."""
+        return {
+            f"{kind} {child['metadata']['name']}": child["metadata"]["resourceVersion"]
+            for kind in ("Deployment", "Service", "ControllerRevision")
+            for child in self.kube.list(kind, self.name)
+            if any(owner["name"] == name for owner in child["metadata"].get("ownerReferences", []))
+        }
 
     def roll_out(self, name: str, ready: int | None = None) -> None:
         """Play the Deployment controller: the newest template runs in every pod, and `ready` of them are ready."""

@@ -62,14 +62,14 @@ def test_disabled_runtime(project):
 
 def test_pod_template_that_the_api_server_refuses(project):
     project.create(a_service().patched(restartPolicy="Sometimes"))
-    assert "restartPolicy" in project.reason("Refused")["message"]
+    assert "restartPolicy" in project.reason("PodTemplateInvalid")["message"]
     project.patch("MLService", "llama", {"spec": a_service().manifest["spec"]})
     cured(project)
 
 
 def test_unknown_field_in_a_pod_template_is_named(project):
     project.create(a_service().patched(nodeSelektor={"a": "b"}))
-    assert "nodeSelektor" in project.reason("Refused")["message"]
+    assert "nodeSelektor" in project.reason("PodTemplateInvalid")["message"]
 
 
 def test_name_that_belongs_to_somebody_else_is_not_taken(project):

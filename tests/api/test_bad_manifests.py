@@ -159,7 +159,7 @@ def test_operator_is_the_same_process_and_quiet_beside_all_of_them(row):
 
 def test_what_is_refused_is_tried_again_patiently_and_nothing_else_is_tried_at_all(row):
     time.sleep(3)
-    waiting = [case for case in table("accepted") if case.get("reason") in ("Refused", "NameConflict")]
+    waiting = [case for case in table("accepted") if case.get("reason") in ("PodTemplateInvalid", "NameConflict")]
     made = row.requests() - row.requests_before
     refused = sum(count for labels, count in made.items() if re.search('code="(4(?!04)|5)', labels))
     # A delay that doubles from 5 ms makes 13 attempts in the first 40 s; two children may be refused at each.

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from mlservice.api.settings import Settings
 from mlservice.cluster.queue import WorkQueue
-from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, EVENT, LEASE, MLSERVICE, Resource
+from mlservice.cluster.resources import CHILDREN, EVENT, LEASE, MLSERVICE, Resource
 from mlservice.controller.observe import Cluster
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -46,7 +46,6 @@ def test_cluster_role_is_what_the_code_uses():
         rights(MLSERVICE, "get"),
         rights(MLSERVICE, "patch", subresource="status"),
         rights(MLSERVICE, "update", subresource="finalizers"),
-        rights(DEPLOYMENT, "patch", subresource="scale"),
         rights(EVENT, "create", "patch"),
     )
     assert set(granted(the("ClusterRole"))) == needed

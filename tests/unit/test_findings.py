@@ -1,7 +1,5 @@
 """Every mistake has its own reason, and a message that names the culprit and the cure."""
 
-from datetime import timedelta
-
 import pytest
 from builders import (
     NOW,
@@ -21,6 +19,14 @@ from mlservice.plan.world import Reason, Ref
 
 DISABLED = a_runtime()
 DISABLED["spec"]["enabled"] = False
+
+
+def on_claim(mode="ReadWriteMany", readOnly=None, phase="Bound", deleting=False, **spec):
+    claim = a_claim("weights", mode)
+    claim["spec"] |= spec
+    claim["status"] = {"phase": phase}
+    claim["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}
+    return a_world(a_service().on("weights", readOnly=readOnly), claims=(claim,))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,10 @@ DISABLED["spec"]["enabled"] = False
         (a_world(runtimes=(a_runtime(args=["{{range .X}}"]),)), "TemplateInvalid", ["args[0]", "range"]),
         (a_world(a_service().without_parameter("MODEL_NAME")), "ParameterMissing", ["model.parameters.MODEL_NAME"]),
         (a_world(a_service().on("weights")), "PVCNotFound", ["weights", "namespace default", "create it"]),
+        (on_claim(deleting=True), "PVCTerminating", ["weights is being deleted", "runMode"]),
+        (on_claim(phase="Lost", volumeName="pv-1"), "PVCLost", ["has lost its volume pv-1", "create it again"]),
+        (on_claim(volumeMode="Block"), "PVCNotMountable", ["raw block device", "Filesystem"]),
+        (on_claim("ReadOnlyMany", readOnly=False), "PVCReadOnly", ["ReadOnlyMany", "remove that line"]),
         (
             a_world(
                 a_service().having(releases=[a_release(storage={"s3": {"secretRef": {"name": "s"}, "uri": "s3://b"}})])
@@ -68,6 +78,17 @@ def test_mistake_is_named(world, reason, words):
             assert word in found["message"]
     assert [c["kind"] for c in result.children] == []
     assert result.status["address"]["url"]
+
+
+def test_claim_without_a_volume_yet_is_fine():
+    assert child(planned(on_claim(phase="Pending")), "Deployment", "llama-predict-v1")
+
+
+def test_claim_that_can_only_be_read_is_mounted_so():
+    for world in (on_claim("ReadOnlyMany"), on_claim("ReadOnlyMany", readOnly=True)):
+        spec = child(planned(world), "Deployment", "llama-predict-v1")["spec"]["template"]["spec"]
+        assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "weights", "readOnly": True}
+        assert spec["containers"][0]["volumeMounts"][0]["readOnly"] is True
 
 
 def waiting(reason, message=""):
@@ -105,7 +126,7 @@ def unschedulable(name="pod-1", since=NOW, message="0/1 nodes are available: 1 I
     [
         (waiting("ImagePullBackOff", "no such image"), "ImagePullFailed", ["no such image"]),
         (waiting("CreateContainerConfigError", 'secret "token" not found'), "ContainerConfigInvalid", ["token"]),
-        (ended("OOMKilled", 137), "OutOfMemory", ["3 restarts", "raise its memory limit"]),
+        (ended("OOMKilled", 137), "OutOfMemory", ["raise its memory limit"]),
         (ended("Error", 1, "KeyError: 'llama'"), "ContainerCrashed", ["exit code 1", "KeyError: 'llama'"]),
         (a_pod(phase="Failed", reason="Evicted", message="disk"), "PodFailed", ["Evicted", "disk"]),
         (unschedulable(), "Unschedulable", ["Insufficient nvidia.com/gpu"]),
@@ -134,57 +155,6 @@ def test_refused_child_is_the_reason():
     refusals = {Ref("Deployment", "llama-predict-v1"): Finding(Reason.REFUSED, "exceeded quota")}
     object.__setattr__(world, "refusals", refusals)
     assert condition(planned(world), "Ready")["reason"] == "Refused"
-
-
-def replacing(**settings):
-    """A rollout whose second pod found no room at noon."""
-    children = live(planned(a_world()))
-    deployment = children[Ref("Deployment", "llama-predict-v1")]
-    deployment["metadata"]["generation"] = 2
-    deployment["status"] |= {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1}
-    gpu = [{"name": "user-container", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]
-    old = a_pod(name="old") | {"spec": {"nodeName": "n", "containers": gpu}}
-    new = unschedulable("new", **settings) | {"spec": {"containers": gpu}}
-    return children, old, new
-
-
-def strategy(result):
-    return child(result, "Deployment", "llama-predict-v1")["spec"]["strategy"]["rollingUpdate"]
-
-
-def test_rollout_waits_a_while_for_room_then_replaces_in_place():
-    children, old, new = replacing(since=NOW - timedelta(seconds=10))
-    result = planned(a_world(children=children, pods=(old, new)))
-    assert (strategy(result), result.again_seconds) == ({"maxSurge": 1, "maxUnavailable": 0}, 20)
-    children, old, new = replacing(since=NOW - timedelta(seconds=31))
-    result = planned(a_world(children=children, pods=(old, new)))
-    assert strategy(result) == {"maxSurge": 0, "maxUnavailable": 1}
-    assert result.status["releases"][0]["reason"] == "ReplacingInPlace"
-
-
-def test_in_place_is_kept_until_the_rollout_is_complete():
-    children, _, new = replacing()
-    deployment = children[Ref("Deployment", "llama-predict-v1")]
-    deployment["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 1}
-    deployment["status"] |= {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 0}
-    result = planned(a_world(children=children, pods=(new,)))
-    assert strategy(result) == {"maxSurge": 0, "maxUnavailable": 1}
-    assert "until the new one is ready" in condition(result, "Ready")["message"]
-    deployment["status"]["availableReplicas"] = 1
-    assert strategy(planned(a_world(children=children))) == {"maxSurge": 1, "maxUnavailable": 0}
-
-
-def test_pod_that_asks_for_more_than_the_old_one_has_never_stops_it():
-    children, old, new = replacing(since=NOW - timedelta(hours=1))
-    new["spec"] = {"containers": [{"name": "user-container", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]}
-    result = planned(a_world(children=children, pods=(old, new)))
-    assert strategy(result) == {"maxSurge": 1, "maxUnavailable": 0}
-    assert result.status["releases"][0]["reason"] == "Unschedulable"
-
-
-def test_claim_for_one_pod_is_always_replaced_in_place():
-    service, claims = a_service().on("weights"), (a_claim("weights", "ReadWriteOncePod"),)
-    assert strategy(planned(a_world(service, claims=claims))) == {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def test_gateways_word_decides_about_the_route():

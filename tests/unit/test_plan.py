@@ -175,8 +175,8 @@ def test_removed_release_goes_only_when_no_traffic_is_left_on_it():
     }
 
 
-def test_predecessor_without_pods_is_not_waited_for():
-    children, service = switched()
+def test_removed_predecessor_without_pods_is_not_waited_for():
+    children, service = switched()[0], a_service().named("v2")
     del children[Ref("Deployment", "llama-predict-v1")]
     children[Ref("Deployment", "llama-predict-v2")]["status"]["availableReplicas"] = 0
     assert routed(planned(a_world(service, children=children))) == "v2"

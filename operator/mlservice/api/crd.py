@@ -56,8 +56,10 @@ COMPONENT_STATUS = {
         STRING, "Why it is not ready, or what its next change would meet, in one CamelCase word; else absent."
     ),
     "message": _described(STRING, "What is wrong, where, and what to do; absent without a reason."),
-    "readyReplicas": _described(INTEGER, "Pods that are ready."),
-    "totalReplicas": _described(INTEGER, "Pods that exist, those that start included."),
+    "readyReplicas": _described(
+        INTEGER, "Pods that are ready, and have been for a moment, so that requests reach them."
+    ),
+    "totalReplicas": _described(INTEGER, "Pods that should run."),
 }
 
 MLSERVICE_STATUS = {

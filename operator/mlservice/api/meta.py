@@ -12,6 +12,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 MANAGER = "mlservice-operator"
 """Field manager of every server-side apply, and the value of `app.kubernetes.io/managed-by`."""
 
+SCALER = f"{MANAGER}-scale"
+"""Field manager of replica counts, apart from the apply's, so that leaving them out of the apply never resets them."""
+
 LABEL_NAME = "mlservice.tensorstack.dev/name"
 LABEL_RELEASE = "mlservice.tensorstack.dev/release"
 LABEL_COMPONENT = "mlservice.tensorstack.dev/component"
@@ -25,6 +28,9 @@ ANNOTATION_APPLIED = "mlservice.tensorstack.dev/applied"
 
 ANNOTATION_INPUTS = "mlservice.tensorstack.dev/inputs"
 """On Deployments and ControllerRevisions: hash of what the MLService said when their pod template was rendered."""
+
+ANNOTATION_IN_PLACE = "mlservice.tensorstack.dev/in-place"
+"""On a Deployment while its pods are replaced in place: why no new pod starts beside the old ones."""
 
 ANNOTATION_UPDATE = "mlservice.tensorstack.dev/update"
 """On an MLService, written by a person: another value asks for the newest runtime in every release."""

@@ -54,11 +54,53 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     """A child's name is taken by an object that is not this service's."""
 
+    PVC_TERMINATING = "PVCTerminating"
+    """The PersistentVolumeClaim is being deleted; no new pod may use it."""
+
+    PVC_LOST = "PVCLost"
+    """The PersistentVolumeClaim's volume is gone."""
+
+    PVC_PENDING = "PVCPending"
+    """No volume is bound to the PersistentVolumeClaim, and the pods wait for that."""
+
+    PVC_READ_ONLY = "PVCReadOnly"
+    """The PersistentVolumeClaim allows reading only, and storage.pvc.readOnly is false."""
+
+    PVC_NOT_MOUNTABLE = "PVCNotMountable"
+    """The PersistentVolumeClaim is a raw block device, which has no files."""
+
+    POD_TEMPLATE_INVALID = "PodTemplateInvalid"
+    """The API server finds the pod template that runtime and template make together invalid."""
+
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    """A ResourceQuota of the namespace leaves no room for a child or a pod."""
+
+    POD_SECURITY = "PodSecurityViolation"
+    """The namespace's Pod Security level forbids the pods."""
+
+    ADMISSION_DENIED = "AdmissionDenied"
+    """An admission webhook or a ValidatingAdmissionPolicy denied a child or a pod."""
+
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
+    """An admission webhook that must be asked does not answer."""
+
+    SERVICE_ACCOUNT_NOT_FOUND = "ServiceAccountNotFound"
+    """The pods' ServiceAccount does not exist in this namespace."""
+
+    OPERATOR_FORBIDDEN = "OperatorForbidden"
+    """The operator itself lacks a permission."""
+
     REFUSED = "Refused"
-    """The API server refused a child: quota, policy, or an invalid pod template; the message quotes it."""
+    """The API server refused a child or a pod for another reason; the message quotes it."""
+
+    FIELDS_CONTESTED = "FieldsContested"
+    """Somebody else changes a child again and again, against what the MLService says."""
 
     ROUTE_NOT_READY = "RouteNotReady"
     """The Gateway has not accepted the HTTPRoute yet, or refuses it."""
+
+    SCALED_TO_ZERO = "ScaledToZero"
+    """The routed release has no pods, since minReplicas is 0 and nobody scaled it up."""
 
     UNSCHEDULABLE = "Unschedulable"
     """No node takes the pod; the message is the scheduler's."""
@@ -73,7 +115,19 @@ class Reason(StrEnum):
     """A container used more memory than its limit and was killed."""
 
     CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
-    """The kubelet cannot create a container: a missing Secret, ConfigMap or sub path."""
+    """The kubelet cannot create or start a container: a missing Secret, ConfigMap, sub path or command."""
+
+    CONTAINERS_NOT_STARTED = "ContainersNotStarted"
+    """A pod has a node, but none of its containers: a volume or the network is not there."""
+
+    PROBE_FAILING = "ReadinessProbeFailing"
+    """A container that was ready does not answer its readiness probe any more."""
+
+    NODE_NOT_READY = "NodeNotReady"
+    """The node of a pod does not answer."""
+
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    """No pod became ready within the Deployment's progress deadline."""
 
     POD_FAILED = "PodFailed"
     """A pod ended for good: evicted, refused by the node, or past its deadline."""
@@ -115,10 +169,22 @@ WAITS_FOR_USER = frozenset(
         Reason.CONTAINER_NOT_FOUND,
         Reason.RESOURCES_INVALID,
         Reason.PVC_NOT_FOUND,
+        Reason.PVC_TERMINATING,
+        Reason.PVC_LOST,
+        Reason.PVC_READ_ONLY,
+        Reason.PVC_NOT_MOUNTABLE,
         Reason.STORAGE_UNSUPPORTED,
         Reason.REVISION_NOT_FOUND,
         Reason.NAME_CONFLICT,
+        Reason.POD_TEMPLATE_INVALID,
+        Reason.QUOTA_EXCEEDED,
+        Reason.POD_SECURITY,
+        Reason.ADMISSION_DENIED,
+        Reason.SERVICE_ACCOUNT_NOT_FOUND,
+        Reason.OPERATOR_FORBIDDEN,
         Reason.REFUSED,
+        Reason.FIELDS_CONTESTED,
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
     }
 )
 """Reasons that no waiting cures: Stalled is True (kstatus reads it as Failed) until somebody changes something."""

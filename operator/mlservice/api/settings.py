@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     """How often everything is listed and compared again."""
 
     surge_patience_seconds: float = Field(default=30, ge=0)
-    """How long a rollout's extra pod may stay unschedulable before the old pod is stopped to make room."""
+    """How long a rollout's extra pod may wait for room before the old pod is stopped to make some, and a pod for its
+    volumes or its scheduler before the status says so."""
 
     pre_stop_seconds: int = Field(default=10, ge=0)
     """How long a pod serves on after its deletion, so that every proxy has noticed. Used where the runtime has no

@@ -15,9 +15,10 @@ from mlservice.api.mlservice import MLService
 from mlservice.api.reasons import WAITS_FOR_USER, Reason
 from mlservice.cluster.client import ApiError, Client
 from mlservice.cluster.resources import CHILDREN, POD
-from mlservice.controller.apply import conflict, is_ours, refusal
+from mlservice.controller.ownership import conflict_with
 from mlservice.plan import Finding, Plan, Ref, World, plan
 from mlservice.plan.drift import contains
+from mlservice.plan.refusal import refused_child, refused_pods
 from mlservice.plan.world import ref
 
 ROUNDS = 4
@@ -137,8 +138,8 @@ class DryRun:
         where, resource = ref(child), CHILDREN[child["kind"]]
         if live is None:
             found = await self.client.get(resource, self.service.namespace, where.name)
-            if found and not is_ours(found, self.service):
-                return conflict(found)
+            if found and (conflict := conflict_with(found, self.service)):
+                return conflict
         try:
             return await self.client.rehearse("PATCH", resource, child)
         except ApiError as error:
@@ -146,7 +147,7 @@ class DryRun:
                 return await Assumed().write(child, live)
             if not error.is_refusal:
                 raise
-            return refusal(child, error)
+            return refused_child(child, error.status, error.message)
 
     async def start(self, deployment: Object) -> Finding | None:
         name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
@@ -159,7 +160,7 @@ class DryRun:
                 return None
             if not error.is_refusal:
                 raise
-            return Finding(Reason.REFUSED, f"The API server refuses the pods of Deployment {name}: {error.message}")
+            return refused_pods(name, error.message)
         return None
 
     def _left_open(self, error: ApiError, what: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlservice.api.meta import (
     ANNOTATION_APPLIED,
+    ANNOTATION_IN_PLACE,
     ANNOTATION_INPUTS,
     LABEL_RELEASE,
     LABEL_REVISION,
@@ -14,7 +15,7 @@ from mlservice.api.meta import (
 from mlservice.api.mlservice import MLService
 from mlservice.cli.rehearsal import Rehearsal
 from mlservice.plan import Ref
-from mlservice.plan.deployment import IN_PLACE
+from mlservice.plan.deployment import SURGE, strategy_of
 from mlservice.plan.difference import differences
 from mlservice.plan.world import ref
 
@@ -24,7 +25,13 @@ SHOWN = 8
 NAMED = 3
 """Fields that are named as the cause of a restart."""
 
-BOOKKEEPING = {ANNOTATION_APPLIED, ANNOTATION_INPUTS, LABEL_REVISION, "deployment.kubernetes.io/revision"}
+BOOKKEEPING = {
+    ANNOTATION_APPLIED,
+    ANNOTATION_IN_PLACE,
+    ANNOTATION_INPUTS,
+    LABEL_REVISION,
+    "deployment.kubernetes.io/revision",
+}
 """Labels and annotations that change only because something else does."""
 
 NORMAL = {"Paused": "False", "UpdateAvailable": "False"}
@@ -103,10 +110,9 @@ def _fate(old: Object | None, new: Object | None) -> str:
         return scaled
     fields = differences(_meaning(old["spec"]["template"]), _meaning(new["spec"]["template"]))
     causes = ", ".join(_cut([field.split(": ")[0] for field in fields], NAMED)) or "its revision"
-    in_place = new["spec"]["strategy"].get("rollingUpdate") == IN_PLACE["rollingUpdate"]
     how = (
         "Each old pod stops before its successor starts: requests fail until one is ready"
-        if in_place
+        if strategy_of(new) != SURGE
         else "An old pod serves until its successor is ready; where no node has room for both, it stops first"
     )
     return f"{_do(was, 'restart')}, because of {causes}. {how}{f'. Then {scaled}' if scaled else ''}"

@@ -1,9 +1,10 @@
 """Raw requests to the API server: plain dicts in and out, through the official client's configuration and login."""
 
+import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,22 +12,25 @@ import aiohttp
 from kubernetes.aio import client as official
 from kubernetes.aio import config
 
-from mlservice.api.meta import MANAGER, Object
+from mlservice.api.meta import MANAGER, SCALER, Object
 from mlservice.cluster.metrics import REQUESTS
 from mlservice.cluster.resources import Resource
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-SCALER = f"{MANAGER}-scale"
-"""Field manager of replica counts, apart from the apply's, so that leaving them out of the apply never resets them."""
-
 REQUEST_SECONDS = 30.0
 PAGE = 500
 """Objects per page of a list."""
 
 
-REFUSING = ("failed to create typed patch object", "unable to convert unstructured object")
-"""How the API server begins when a field has another name or type than the kind's, or a quantity is none."""
+REFUSING = (
+    "failed to create typed patch object",
+    "unable to convert unstructured object",
+    "failed calling webhook",
+    "admission webhook",
+)
+"""What the API server says, under codes of other errors, when a field has another name or type than the kind's, or a
+quantity is none; when it cannot ask a webhook; and when a webhook that chooses its own code denies."""
 
 PREFIX = re.compile(r"^failed to create typed patch object \([^)]*\): \.")
 GO_POINTER = re.compile(r"&\{(.*)\}")
@@ -44,13 +48,22 @@ class ApiError(Exception):
     def is_refusal(self) -> bool:
         """Whether the object itself is refused, so that only a change of it, or of the cluster's rules, can help.
 
-        An apply of fields that do not fit the kind is answered with 500, and no code to know it by.
+        For some refusals there is no code to know them by: see REFUSING.
         """
         return self.status in (400, 403, 404, 405, 413, 415, 422) or any(words in str(self) for words in REFUSING)
 
 
 class NotLeading(Exception):
     """This replica lost the Lease: nothing may be written."""
+
+
+async def all_of(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Await all of them, also when one fails, and only then raise: no write is left running unseen."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return list(results)
 
 
 async def load_configuration() -> official.Configuration:
@@ -109,9 +122,12 @@ class Client:
         return await self._call(method, resource, path, query, obj, APPLY if method == "PATCH" else "application/json")
 
     async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> Object:
-        path = resource.path(namespace, name, "scale")
-        body = {"spec": {"replicas": replicas}}
-        return await self._call("PATCH", resource, path, {"fieldManager": SCALER}, body, MERGE, writes=True)
+        """Set the replica count under a field manager of its own; returns the live object.
+
+        Not through the scale subresource: that remembers no manager where nobody has written the count before (the API
+        server's managedfields.skipNonAppliedManager), and then nobody can tell our count from an autoscaler's.
+        """
+        return await self.merge(resource, namespace, name, {"spec": {"replicas": replicas}}, SCALER)
 
     async def delete(self, resource: Resource, obj: Object) -> None:
         """Delete this very object (by uid); one that is gone already is fine."""
@@ -134,9 +150,11 @@ class Client:
         metadata = obj["metadata"]
         return await self._call("PUT", resource, resource.path(metadata["namespace"], metadata["name"]), body=obj)
 
-    async def merge(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
+    async def merge(
+        self, resource: Resource, namespace: str, name: str, patch: Object, manager: str = MANAGER
+    ) -> Object:
         path = resource.path(namespace, name)
-        return await self._call("PATCH", resource, path, {"fieldManager": MANAGER}, patch, MERGE, writes=True)
+        return await self._call("PATCH", resource, path, {"fieldManager": manager}, patch, MERGE, writes=True)
 
     async def pages(self, resource: Resource, namespace: str = "", selector: str = "") -> AsyncIterator[Object]:
         """Yield the list page by page, so that a large one never stands in memory whole."""

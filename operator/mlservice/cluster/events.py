@@ -10,12 +10,16 @@ import aiohttp
 
 from mlservice.api.meta import MANAGER, Object
 from mlservice.cluster.client import ApiError, Client, NotLeading
+from mlservice.cluster.limit import Allowance
 from mlservice.cluster.resources import EVENT, MLSERVICE
 
 logger = logging.getLogger(__name__)
 
 NOTE_LIMIT = 1024
 """Characters of a note that the API accepts."""
+
+BURST, SECONDS = 10, 30.0
+"""Events of one service: so many at once, then one in so many seconds. A service that flaps floods nothing."""
 
 REMEMBERED = 4096
 WAITING = 1000
@@ -28,6 +32,7 @@ class Recorder:
         self.client, self.instance = client, instance
         self._waiting: asyncio.Queue[tuple[Object, str, str, str]] = asyncio.Queue(WAITING)
         self._known: OrderedDict[tuple[str, str, str], tuple[str, int]] = OrderedDict()
+        self._allowance = Allowance(BURST, SECONDS)
 
     def record(self, service: Object, type_: str, reason: str, note: str) -> None:
         """Note that something happened to a service; dropped when a thousand wait already."""
@@ -40,6 +45,8 @@ class Recorder:
         """Write what was recorded, for ever."""
         while True:
             metadata, type_, reason, note = await self._waiting.get()
+            if not self._allowance.take(metadata["uid"]):
+                continue
             try:
                 await self._write(metadata, type_, reason, note)
             except (ApiError, NotLeading, aiohttp.ClientError, TimeoutError, OSError) as error:

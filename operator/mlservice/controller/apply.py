@@ -1,27 +1,29 @@
 """Make a plan true: write what differs, delete what must go, and say what the API server refused."""
 
-import asyncio
+import hashlib
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any
 
-from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_MANAGED_BY, LABEL_NAME, LABEL_RELEASE, MANAGER, Object
+from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_RELEASE, Object
 from mlservice.api.mlservice import MLService
-from mlservice.api.reasons import Reason
-from mlservice.cluster.client import ApiError, Client
+from mlservice.cluster.client import ApiError, Client, all_of
+from mlservice.cluster.limit import Allowance
 from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE, REVISION
 from mlservice.controller.observe import Cluster
+from mlservice.controller.ownership import Names, OwnerGone, adopt, names_of
 from mlservice.plan import Finding, Plan, Ref, World
+from mlservice.plan.contest import BURST, SECONDS, contest
 from mlservice.plan.drift import contains
-from mlservice.plan.places import named
+from mlservice.plan.refusal import refused_child
 from mlservice.plan.world import ref
 
 logger = logging.getLogger(__name__)
 
-
-class OwnerGone(Exception):
-    """The service was deleted while we did not look: nothing may be made for it."""
+REMEMBERED = 10_000
+"""Children whose last write is remembered."""
 
 
 class Applier:
@@ -30,31 +32,38 @@ class Applier:
     def __init__(self, client: Client, cluster: Cluster) -> None:
         self.client, self.cluster = client, cluster
         self._settled: dict[str, tuple[str, str]] = {}
+        self._written: OrderedDict[tuple[str, Ref], str] = OrderedDict()
+        self._repeats = Allowance(BURST, SECONDS)
 
     async def apply(self, plan: Plan, world: World) -> tuple[bool, dict[Ref, Finding]]:
-        """Return whether anything was written, and the children that were refused.
+        """Return whether another plan is due because something was written, and the children that were refused.
 
         Raises OwnerGone, NotLeading, or the API's own error where another attempt may succeed.
         """
         wanted = [child for child in plan.children if not self._in_place(world.children.get(ref(child)), child)]
         missing = [child for child in wanted if ref(child) not in world.children]
-        refused = await self._taken_names(world.service, missing) if missing else {}
+        names = await names_of(self.client, world.service, missing) if missing else Names()
+        if names.orphans:
+            await all_of([self._adopt(world.service, orphan) for orphan in names.orphans])
+            return True, {}
+        refused = names.taken | self._contested(world, wanted)
         allowed = [child for child in wanted if ref(child) not in refused]
         # Pods must never run without a revision that remembers them, so that one comes first, and without it nothing.
         pins, others = _apart(allowed, REVISION.kind)
         unpinned = set()
-        for pin, outcome in zip(pins, await _all([self._write(pin) for pin in pins]), strict=True):
+        for pin, outcome in zip(pins, await all_of([self._write(world, pin) for pin in pins]), strict=True):
             refused.update(outcome)
             unpinned |= {pin["metadata"]["labels"][LABEL_RELEASE]} if outcome else set()
-        writes: list[Coroutine[Any, Any, Any]] = [
-            self._write(child)
+        writes: list[Coroutine[Any, Any, dict[Ref, Finding]]] = [
+            self._write(world, child)
             for child in others
             if child["kind"] != DEPLOYMENT.kind or child["metadata"]["labels"][LABEL_RELEASE] not in unpinned
         ]
-        writes += [self._delete(obj) for obj in plan.unwanted if "deletionTimestamp" not in obj["metadata"]]
         writes += [self._scale(world, name, count) for name, count in plan.replicas.items()]
-        for outcome in await _all(writes):
-            refused.update(outcome or {})
+        # What is deleted shows in the watch, which rings the doorbell again.
+        deletions = [self._delete(world, obj) for obj in plan.unwanted if "deletionTimestamp" not in obj["metadata"]]
+        for outcome in await all_of(writes + deletions):
+            refused.update(outcome)
         return len(pins) + len(writes) > 0, refused
 
     async def apply_status(self, obj: Object, status: Object) -> bool:
@@ -76,89 +85,83 @@ class Applier:
             contains(live, child) or self._settled.get(live["metadata"]["uid"]) == (_hash(child), _fingerprint(live))
         )
 
-    async def _taken_names(self, service: MLService, missing: list[Object]) -> dict[Ref, Finding]:
-        """Before anything is created: the owner must still be there, and the names must be free or ours.
+    async def _adopt(self, service: MLService, orphan: Object) -> None:
+        live = await adopt(self.client, service, orphan)
+        self.cluster.children[live["kind"]].put(live)
+        logger.info("Adopted %s in %s", ref(live), service.namespace)
 
-        Server-side apply with force would take over a stranger's object of the same name without a word.
-        """
-        namespace = service.namespace
-        owner, *found = await _all(
-            [
-                self.client.get(MLSERVICE, namespace, service.name),
-                *(self.client.get(CHILDREN[child["kind"]], namespace, child["metadata"]["name"]) for child in missing),
-            ]
-        )
-        if (
-            owner is None
-            or owner["metadata"]["uid"] != service.metadata["uid"]
-            or "deletionTimestamp" in owner["metadata"]
-        ):
-            raise OwnerGone
-        return {ref(obj): conflict(obj) for obj in found if obj and not is_ours(obj, service)}
+    def _contested(self, world: World, wanted: list[Object]) -> dict[Ref, Finding]:
+        """Children that somebody else deletes or changes back again and again: they wait."""
+        places = ((ref(child), child) for child in wanted)
+        return {
+            where: contest(where, world.children.get(where), child)
+            for where, child in places
+            if self._is_repeat(world, child) and not self._repeats.left((world.service.metadata["uid"], where))
+        }
 
-    async def _write(self, child: Object) -> dict[Ref, Finding]:
+    def _is_repeat(self, world: World, child: Object) -> bool:
+        """Whether it is written though nothing new is wanted of it: it is made, or somebody else changed it."""
+        live, written = world.children.get(ref(child)), _hash(child)
+        before = self._written.get((world.service.metadata["uid"], ref(child)))
+        applied = live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) if live else None
+        return live is None or written in (before, applied)
+
+    async def _write(self, world: World, child: Object) -> dict[Ref, Finding]:
         where = ref(child)
         try:
             live = await self.client.apply(CHILDREN[where.kind], child)
         except ApiError as error:
-            if not error.is_refusal:
-                raise
-            return {where: refusal(child, error)}
+            return {where: _refusal(child, error)}
+        key = world.service.metadata["uid"], where
+        if self._is_repeat(world, child):
+            self._repeats.take(key)
+        self._written[key] = _hash(child)
+        if len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
         if not contains(live, child):
             # The server rewrote something of ours. Written again it would be the same: remember, and leave it.
             self._settled[live["metadata"]["uid"]] = (_hash(child), _fingerprint(live))
         self.cluster.children[where.kind].put(live)
-        logger.info("Applied %s in %s", where, child["metadata"]["namespace"])
+        held = ", to be scaled before it may start" if child.get("spec", {}).get("paused") else ""
+        logger.info("Applied %s in %s%s", where, child["metadata"]["namespace"], held)
         return {}
 
-    async def _delete(self, obj: Object) -> None:
-        await self.client.delete(CHILDREN[obj["kind"]], obj)
-        logger.info("Deleted %s in %s", ref(obj), obj["metadata"]["namespace"])
+    async def _delete(self, world: World, obj: Object) -> dict[Ref, Finding]:
+        where = ref(obj)
+        try:
+            await self.client.delete(CHILDREN[obj["kind"]], obj)
+        except ApiError as error:
+            return {where: _refusal(obj, error)}
+        self._settled.pop(obj["metadata"]["uid"], None)
+        self._repeats.forget((world.service.metadata["uid"], where))
+        logger.info("Deleted %s in %s", where, obj["metadata"]["namespace"])
+        return {}
 
-    async def _scale(self, world: World, name: str, count: int) -> None:
-        await self.client.scale(DEPLOYMENT, world.service.namespace, name, count)
+    async def _scale(self, world: World, name: str, count: int) -> dict[Ref, Finding]:
+        where = Ref(DEPLOYMENT.kind, name)
+        live = world.children[where]
+        if not self._repeats.take((world.service.metadata["uid"], where, count)):
+            return {where: contest(where, live, {"spec": {"replicas": count}})}
+        try:
+            scaled = await self.client.scale(DEPLOYMENT, world.service.namespace, name, count)
+        except ApiError as error:
+            if error.status == 404:  # deleted meanwhile; the watch tells
+                return {}
+            return {where: _refusal(live, error)}
+        self.cluster.children[where.kind].put(scaled)
         logger.info("Scaled Deployment %s in %s to %d", name, world.service.namespace, count)
+        return {}
 
 
 def _apart(children: list[Object], kind: str) -> tuple[list[Object], list[Object]]:
     return [c for c in children if c["kind"] == kind], [c for c in children if c["kind"] != kind]
 
 
-async def _all(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Await all of them, also when one fails, and only then raise: no write is left running unseen."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return list(results)
-
-
-def is_ours(obj: Object, service: MLService) -> bool:
-    """Whether this service controls it, or it is an orphan of a former service of this name."""
-    controller = next((o for o in obj["metadata"].get("ownerReferences", []) if o.get("controller")), None)
-    if controller:
-        return bool(controller["uid"] == service.metadata["uid"])
-    labels = obj["metadata"].get("labels", {})
-    return bool(labels.get(LABEL_MANAGED_BY) == MANAGER and labels.get(LABEL_NAME) == service.name)
-
-
-def refusal(child: Object, error: ApiError) -> Finding:
-    """The API server's words about a child that it does not take."""
-    return Finding(Reason.REFUSED, f"The API server refuses {ref(child)}: {named(error.message, child)}")
-
-
-def conflict(obj: Object) -> Finding:
-    """Why a name cannot be used, and what to do."""
-    where, namespace = ref(obj), obj["metadata"]["namespace"]
-    if "deletionTimestamp" in obj["metadata"]:
-        return Finding(
-            Reason.NAME_CONFLICT, f"{where} of a former owner is still being deleted; this takes its place after"
-        )
-    return Finding(
-        Reason.NAME_CONFLICT,
-        f"{where} exists in namespace {namespace} and is not this service's: delete it "
-        f"(kubectl -n {namespace} delete {where.kind.lower()} {where.name}), or give the MLService another name",
-    )
+def _refusal(obj: Object, error: ApiError) -> Finding:
+    """What the API server said to a write, in a form for users. Raises the error where another attempt may succeed."""
+    if not error.is_refusal:
+        raise error
+    return refused_child(obj, error.status, error.message)
 
 
 def _hash(child: Object) -> str:
@@ -167,4 +170,5 @@ def _hash(child: Object) -> str:
 
 def _fingerprint(live: Object) -> str:
     metadata = live["metadata"]
-    return json.dumps([metadata.get("labels"), metadata.get("annotations"), live.get("spec")], sort_keys=True)
+    seen = [metadata.get("labels"), metadata.get("annotations"), live.get("spec")]
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()

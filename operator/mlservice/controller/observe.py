@@ -34,7 +34,7 @@ class Cluster:
                 resource,
                 self._child_changed,
                 projections.controlling_service,
-                projections.without_managed_fields,
+                projections.child,
             )
             for kind, resource in CHILDREN.items()
             if resource is not HTTP_ROUTE or settings.gateway

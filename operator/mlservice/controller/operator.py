@@ -43,6 +43,7 @@ class Operator:
         self.recorder = Recorder(client, platform.node())
         self.reconciler = Reconciler(client, self.cluster, self.queue, self.recorder)
         self.working = Clock()
+        self._complaints: dict[Key, str] = {}
         self.port = 0
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -114,14 +115,21 @@ class Operator:
     async def _handle(self, key: Key) -> bool:
         """Reconcile; whatever goes wrong with one service is logged and tried again, and never ends the worker."""
         try:
-            return await self.reconciler.reconcile(key)
+            done = await self.reconciler.reconcile(key)
         except NotLeading:
             logger.debug("MLService %s/%s waits: the Lease is not ours", *key)
+            return False
         except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            logger.warning("MLService %s/%s is tried again: %s", *key, error)
+            complaint = str(error) or type(error).__name__
+            if self._complaints.get(key) != complaint:  # a line for each change, not for each attempt
+                logger.warning("MLService %s/%s is tried again: %s", *key, complaint)
+            self._complaints[key] = complaint
+            return False
         except Exception:
             logger.exception("MLService %s/%s is tried again, this is a bug", *key)
-        return False
+            return False
+        self._complaints.pop(key, None)
+        return done
 
     async def _verify(self) -> None:
         """List our own kinds now and then: kopf does not report what was deleted while its watch was broken."""

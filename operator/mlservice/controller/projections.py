@@ -12,6 +12,18 @@ def without_managed_fields(obj: Object) -> Object:
     return {**obj, "metadata": metadata}
 
 
+def child(obj: Object) -> Object:
+    """Of managedFields, which are half of an object's size, only who the managers are and who wrote the replicas."""
+    managers = []
+    for entry in obj["metadata"].get("managedFields", []):
+        replicas = "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        managers.append(
+            _picked(entry, "manager", "operation", "subresource")
+            | ({"fieldsV1": {"f:spec": {"f:replicas": {}}}} if replicas else {})
+        )
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": managers}}
+
+
 def pod(obj: Object) -> Object:
     spec = obj.get("spec", {})
     status = obj.get("status", {})
@@ -19,8 +31,9 @@ def pod(obj: Object) -> Object:
         "kind": obj["kind"],
         "metadata": _metadata(obj),
         "spec": {
-            **_picked(spec, "nodeName"),
+            **_picked(spec, "nodeName", "schedulerName", "nodeSelector", "affinity", "tolerations"),
             "containers": [_picked(c, "name", "resources") for c in spec.get("containers", [])],
+            "volumes": [v for v in spec.get("volumes", []) if "persistentVolumeClaim" in v],
         },
         "status": _picked(
             status, "phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses"
@@ -32,7 +45,7 @@ def claim(obj: Object) -> Object:
     return {
         "kind": obj["kind"],
         "metadata": _metadata(obj),
-        "spec": _picked(obj.get("spec", {}), "accessModes", "volumeName"),
+        "spec": _picked(obj.get("spec", {}), "accessModes", "volumeName", "volumeMode"),
         "status": _picked(obj.get("status", {}), "phase"),
     }
 

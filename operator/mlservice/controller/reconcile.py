@@ -13,8 +13,9 @@ from mlservice.cluster.events import Recorder
 from mlservice.cluster.queue import WorkQueue
 from mlservice.cluster.resources import DEPLOYMENT
 from mlservice.cluster.store import Key, key_of
-from mlservice.controller.apply import Applier, OwnerGone
+from mlservice.controller.apply import Applier
 from mlservice.controller.observe import Cluster
+from mlservice.controller.ownership import OwnerGone
 from mlservice.plan import Plan, World, plan
 from mlservice.plan.owned import owned_template
 from mlservice.plan.revision import unpinned

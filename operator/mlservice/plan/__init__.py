@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from mlservice.api.meta import LABEL_RELEASE, Object
+from mlservice.api.meta import Object
 from mlservice.plan.drift import stamped
 from mlservice.plan.labels import release_name
-from mlservice.plan.release import ReleasePlan, existing_release, plan_release
+from mlservice.plan.release import ReleasePlan, plan_release
 from mlservice.plan.revision import superfluous_revisions
 from mlservice.plan.route import http_route
+from mlservice.plan.routing import routed_release, selected_release
 from mlservice.plan.services import main_service
 from mlservice.plan.status import events, status
 from mlservice.plan.url import service_url
@@ -23,37 +24,20 @@ def plan(world: World, now: datetime) -> Plan:
     Deterministic; never raises on a service that the API server accepts: what is wrong becomes its status.
     """
     releases = [plan_release(release, world, now) for release in world.service.spec.releases]
-    routed = _routed_release(world, releases)
-    if routed not in {r.name for r in releases}:
-        releases.append(existing_release(routed, world, None))
+    routed = routed_release(world, releases, now)
+    if routed not in releases:
+        releases.append(routed)
     children = [child for release in releases for child in release.children]
-    children += _front(world, next(r for r in releases if r.name == routed))
+    children += _front(world, routed)
     new_status = status(world, releases, routed, now)
     return Plan(
         children=tuple(stamped(child) for child in children),
         unwanted=tuple(_unwanted(world, releases)),
         replicas={release_name(world.service, r.name): r.replicas for r in releases if r.replicas is not None},
         status=new_status,
-        events=events(world.service.status, new_status),
+        events=events(world.service.name, world.service.status, new_status),
         again_seconds=min((r.again_seconds for r in releases if r.again_seconds is not None), default=None),
     )
-
-
-def _routed_release(world: World, releases: Sequence[ReleasePlan]) -> str:
-    """The release that the service's URL leads to: spec.default once it has a ready pod, until then the one before."""
-    wanted = world.service.spec.default
-    current = _selected_release(world)
-    if current is None or current == wanted:
-        return wanted
-    successor_serves = any(r.serving for r in releases if r.name == wanted)
-    predecessor_lives = world.child("Deployment", release_name(world.service, current)) is not None
-    return current if predecessor_lives and not successor_serves else wanted
-
-
-def _selected_release(world: World) -> str | None:
-    live = world.child("Service", world.service.name)
-    selector = (live or {}).get("spec", {}).get("selector") or {}
-    return selector.get(LABEL_RELEASE)
 
 
 def _front(world: World, routed: ReleasePlan) -> Iterator[Object]:
@@ -67,7 +51,7 @@ def _front(world: World, routed: ReleasePlan) -> Iterator[Object]:
 def _unwanted(world: World, releases: Sequence[ReleasePlan]) -> Iterator[Object]:
     """Children of releases that are gone, except of the one that live traffic still goes to."""
     staying = {r.name: r.revision for r in releases}
-    if selected := _selected_release(world):
+    if selected := selected_release(world):
         staying.setdefault(selected, None)
     kept = {release_name(world.service, name) for name in staying} | {world.service.name}
     for ref, child in world.children.items():

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from mlservice.api.meta import Object
 from mlservice.api.reasons import Reason
 
+MESSAGE_LIMIT = 32768
+"""Characters of a condition's message that the API conventions allow (metav1.Condition)."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -28,7 +31,7 @@ def conditions(wanted: Iterable[Condition], previous: Sequence[Object], generati
                 "type": condition.type,
                 "status": status,
                 "reason": str(condition.reason),
-                "message": condition.message,
+                "message": condition.message[:MESSAGE_LIMIT],
                 "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == status else stamp,
                 "observedGeneration": generation,
             }

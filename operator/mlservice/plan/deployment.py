@@ -1,9 +1,13 @@
 """The Deployment of a release. Its replica count is not part of it: see `replicas`."""
 
-from mlservice.api.meta import ANNOTATION_INPUTS, Object
+from dataclasses import dataclass
+
+from mlservice.api.meta import ANNOTATION_IN_PLACE, ANNOTATION_INPUTS, SCALER, Object
 from mlservice.api.mlservice import MLService, Release
+from mlservice.api.reasons import Reason
 from mlservice.plan.labels import metadata, predictor_labels, predictor_selector, release_name
 from mlservice.plan.pods import condition
+from mlservice.plan.world import Finding
 
 PROGRESS_DEADLINE_SECONDS = 3600
 """Above the load time of a large model from a cold volume; Kubernetes' 600 would call a healthy start failed."""
@@ -12,40 +16,86 @@ MIN_READY_SECONDS = 2
 """How long a pod is ready before it counts as serving. A ready pod is announced to kube-proxies and Gateways; who asks
 at the very moment may still meet one that has not heard of it, or that has only heard of the old pod."""
 
-SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+@dataclass(frozen=True)
+class Strategy:
+    """How pods are replaced: in place, why is known too, and kept in the Deployment until the rollout is complete."""
+
+    surge: int
+    missing: int
+    why: str = ""
+
+
+SURGE = Strategy(surge=1, missing=0)
 """One pod more during a rollout: the old one serves until the new one is ready."""
 
-IN_PLACE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-"""One pod less during a rollout: for a cluster that has no room for one more."""
+
+def in_place(missing: int, why: str = "") -> Strategy:
+    """No pod more during a rollout but so many fewer: for a cluster that has no room for one more."""
+    return Strategy(0, missing, why)
 
 
-def deployment(service: MLService, release: Release, template: Object, inputs: str, strategy: Object) -> Object:
+def strategy_of(live: Object) -> Strategy:
+    """The strategy that was chosen for a live Deployment."""
+    rolling = live["spec"].get("strategy", {}).get("rollingUpdate") or {}
+    missing = rolling.get("maxUnavailable")
+    if rolling.get("maxSurge") != 0 or not isinstance(missing, int):
+        return SURGE
+    return in_place(missing, live["metadata"].get("annotations", {}).get(ANNOTATION_IN_PLACE, ""))
+
+
+def deployment(
+    service: MLService, release: Release, template: Object, inputs: str, strategy: Strategy, live: Object | None
+) -> Object:
     """`template` and `inputs` are the ones of the revision in force."""
     meta = metadata(service, release_name(service, release.name), predictor_labels(service, release.name))
+    why = {ANNOTATION_IN_PLACE: strategy.why} if strategy.why else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {**meta, "annotations": {ANNOTATION_INPUTS: inputs}},
+        "metadata": {**meta, "annotations": {ANNOTATION_INPUTS: inputs, **why}},
         "spec": {
             "selector": {"matchLabels": predictor_selector(service, release.name)},
             "template": template,
-            "strategy": strategy,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": strategy.surge, "maxUnavailable": strategy.missing},
+            },
             "minReadySeconds": MIN_READY_SECONDS,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "revisionHistoryLimit": 3,
+            **({"paused": True} if _must_not_start(service, release, live) else {}),
         },
     }
 
 
-def replicas(service: MLService, release: Release, live: Object) -> int | None:
-    """Return the replica count to set, or None when the live one is within bounds.
+def _must_not_start(service: MLService, release: Release, live: Object | None) -> bool:
+    """Whether pods must wait until their number is set to 0: the API server makes every Deployment with 1."""
+    low, _ = bounds(service, release)
+    return low == 0 and (live is None or bool(live["spec"].get("paused") and live["spec"].get("replicas", 1) > 0))
 
-    Within [minReplicas, maxReplicas] an autoscaler or a person decides.
+
+def replicas(service: MLService, release: Release, live: Object, problem: Finding | None) -> int | None:
+    """Return the replica count to set, or None to leave the live one.
+
+    minReplicas is what runs. Where another manager scaled, a person or an autoscaler, its count is kept within
+    [minReplicas, maxReplicas]. A disabled runtime gets no new pods.
     """
     current = int(live["spec"].get("replicas", 1))
     low, high = bounds(service, release)
-    wanted = max(low, current if high is None else min(current, high))
+    wanted = low
+    if _is_anothers_count(live, current) or current == high:
+        wanted = max(low, current if high is None else min(current, high))
+    if problem and problem.reason == Reason.RUNTIME_DISABLED:
+        wanted = min(wanted, current)
     return None if wanted == current else wanted
+
+
+def _is_anothers_count(live: Object, current: int) -> bool:
+    """Whether somebody else wrote the replica count; nobody wrote the 1 that the API server fills in."""
+    entries = live["metadata"].get("managedFields", [])
+    owners = {e["manager"] for e in entries if "f:replicas" in e.get("fieldsV1", {}).get("f:spec", {})}
+    return bool(owners - {SCALER}) or (not owners and current != 1)
 
 
 def bounds(service: MLService, release: Release) -> tuple[int, int | None]:
@@ -80,9 +130,9 @@ def has_been_complete(live: Object) -> bool | None:
 
 
 def ready_replicas(live: Object | None) -> int:
-    return int(live.get("status", {}).get("readyReplicas", 0)) if live else 0
+    """How many pods have been ready for long enough that requests reach them: what Kubernetes calls available."""
+    return int(live.get("status", {}).get("availableReplicas", 0)) if live else 0
 
 
 def is_serving(live: Object | None) -> bool:
-    """Whether a pod has been ready for long enough that requests reach it."""
-    return bool(live and live.get("status", {}).get("availableReplicas", 0))
+    return ready_replicas(live) > 0

@@ -35,6 +35,21 @@ def contains(live: Any, wanted: Any) -> bool:
             return bool(live == wanted) or _same_quantity(live, wanted)
 
 
+def first_difference(live: Any, wanted: Any, place: str = "") -> str:
+    """Where `live` first lacks what is wanted, such as spec.template.spec.containers[user-container].image."""
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        for key, value in wanted.items():
+            if not contains(live, {key: value}):
+                return first_difference(live.get(key), value, f"{place}.{key}" if place else key)
+    if isinstance(wanted, list) and isinstance(live, list):
+        for item in wanted:
+            if isinstance(item, dict) and not any(contains(other, item) for other in live):
+                name = item.get("name")
+                same = next((other for other in live if isinstance(other, dict) and other.get("name") == name), None)
+                return first_difference(same, item, f"{place}[{name}]")
+    return place
+
+
 def _same_quantity(live: Any, wanted: Any) -> bool:
     if not isinstance(live, str | int | float) or not isinstance(wanted, str | int | float):
         return False

@@ -6,11 +6,11 @@ from datetime import datetime
 from mlservice.api.meta import Object
 from mlservice.api.mlservice import Release
 from mlservice.api.reasons import Reason
-from mlservice.plan.deployment import deployment, is_complete, is_serving, ready_replicas, replicas
-from mlservice.plan.diagnosis import pod_finding
+from mlservice.plan.deployment import deployment, is_serving, ready_replicas, replicas
 from mlservice.plan.difference import in_words
 from mlservice.plan.labels import release_name
 from mlservice.plan.pod import pod_template
+from mlservice.plan.readiness import readiness
 from mlservice.plan.revision import (
     Revision,
     controller_revision,
@@ -28,7 +28,7 @@ from mlservice.plan.services import release_service
 from mlservice.plan.url import release_url
 from mlservice.plan.world import Finding, Invalid, Ref, World
 
-WAITING = frozenset({Reason.PREDICTOR_NOT_READY, Reason.UNSCHEDULABLE})
+WAITING = frozenset({Reason.PREDICTOR_NOT_READY, Reason.UNSCHEDULABLE, Reason.CONTAINERS_NOT_STARTED})
 """What pods say while a cause outside of them may be the reason."""
 
 
@@ -71,47 +71,53 @@ def plan_release(release: Release, world: World, now: datetime) -> ReleasePlan:
         known = history(world, release.name)
         revision, problem = known[-1] if known else None, invalid.finding
     if revision is None:
-        return existing_release(release.name, world, problem)
+        return existing_release(release.name, world, problem, now)
     name = release_name(world.service, release.name)
     live = world.child("Deployment", name)
-    choice = rollout(release, world, now)
+    served = last_ready_number(world, release.name)
+    choice = rollout(release, world, served not in (None, revision.number), now)
     children = [
         controller_revision(world.service, release.name, revision),
-        deployment(world.service, release, revision.template, revision.inputs, choice.strategy),
+        deployment(world.service, release, revision.template, revision.inputs, choice.strategy, live),
         release_service(world.service, release.name, revision.template),
     ]
     if world.settings.gateway:
         children.append(http_route(world, name, release_url(world, release.name)))
     as_asked = release.revision is None and revision.inputs == inputs_of(world.service, release)
-    finding = _refused(revision, name, world) or _finding(release.name, live, world, choice.finding)
-    if problem and (not as_asked or (finding and finding.reason in WAITING)):
+    found = readiness(release.name, live, world, choice.finding, now)
+    finding = _refused(revision, name, world) or found.finding
+    # Not before requests reach its pods, as the rest of the status: each change is a write.
+    has_served = bool(has_been_ready(revision, release.name, world)) and is_serving(live)
+    count = replicas(world.service, release, live, problem) if live else None
+    total = _total(live) if count is None else count
+    if problem and finding and finding.reason == Reason.PAUSED:
+        finding = Finding(Reason.PAUSED, f"{finding.message}. They could not start then: {problem.message}")
+    elif problem and (not as_asked or total == 0 or (finding and finding.reason in WAITING)):
         finding = problem
     return ReleasePlan(
         name=release.name,
         template=revision.template,
         children=tuple(children),
-        replicas=replicas(world.service, release, live) if live else None,
+        replicas=count,
         finding=finding,
         caution=problem if problem and finding is None else None,
         serving=is_serving(live),
         ready_replicas=ready_replicas(live),
-        total_replicas=_total(live),
-        again_seconds=choice.again_seconds,
+        total_replicas=total,
+        again_seconds=min((s for s in (choice.again_seconds, found.again_seconds) if s is not None), default=None),
         revision=revision,
-        ready_revision=revision.number
-        if has_been_ready(revision, release.name, world)
-        else last_ready_number(world, release.name),
+        ready_revision=revision.number if has_served else served,
         update=_update(revision, rendered),
     )
 
 
-def existing_release(name: str, world: World, finding: Finding | None) -> ReleasePlan:
+def existing_release(name: str, world: World, problem: Finding | None, now: datetime) -> ReleasePlan:
     """A release that gets no new children: there is nothing to run yet, or it is on its way out."""
     live = world.child("Deployment", release_name(world.service, name))
     return ReleasePlan(
         name=name,
         template=live["spec"]["template"] if live else None,
-        finding=finding,
+        finding=problem or readiness(name, live, world, None, now).finding,
         serving=is_serving(live),
         ready_replicas=ready_replicas(live),
         total_replicas=_total(live),
@@ -131,49 +137,10 @@ def _update(revision: Revision, rendered: Object | None) -> str:
     return in_words(without_label(revision.template), rendered)
 
 
-def _finding(release: str, live: Object | None, world: World, replacing: Finding | None) -> Finding | None:
-    name = release_name(world.service, release)
-    if world.service.paused:
-        return Finding(Reason.PAUSED, "Paused by spec.runMode: set it to running to start the pods")
-    if live is None:
-        return Finding(Reason.PREDICTOR_NOT_READY, f"Deployment {name} is being created")
-    if is_complete(live):
-        return None
-    failure = next(
-        (
-            c
-            for c in live.get("status", {}).get("conditions", [])
-            if c["type"] == "ReplicaFailure" and c["status"] == "True"
-        ),
-        None,
-    )
-    if failure:
-        return Finding(
-            Reason.REFUSED, f"The API server refuses the pods of Deployment {name}: {failure.get('message', '')}"
-        )
-    found = pod_finding(world, release)
-    if found and not (replacing and found.reason == Reason.UNSCHEDULABLE):
-        return found
-    if replacing:
-        return replacing
-    return Finding(Reason.PREDICTOR_NOT_READY, _progress(live))
-
-
-def _progress(live: Object) -> str:
-    status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
-    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
-    ready = status.get("readyReplicas", 0)
-    if old > 0:
-        return f"{ready} of {wanted} pods are ready, {old} of them to be replaced: each serves until a new pod is ready"
-    if ready >= wanted:
-        return f"{ready} of {wanted} pods are ready: requests are being led to them"
-    return f"{ready} of {wanted} pods are ready: the model is loading"
-
-
 def _refused(revision: Revision, name: str, world: World) -> Finding | None:
     refs = [Ref("ControllerRevision", revision.name), *(Ref(k, name) for k in ("Deployment", "Service", "HTTPRoute"))]
     return next((world.refusals[ref] for ref in refs if ref in world.refusals), None)
 
 
 def _total(live: Object | None) -> int:
-    return int(live.get("status", {}).get("replicas", 0)) if live else 0
+    return int(live["spec"].get("replicas", 1)) if live else 0

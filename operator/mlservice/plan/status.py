@@ -6,8 +6,10 @@ from datetime import datetime
 from mlservice.api.meta import ANNOTATION_UPDATE, Object
 from mlservice.api.reasons import WAITS_FOR_USER, Reason
 from mlservice.plan.conditions import Condition, conditions
+from mlservice.plan.labels import release_name
 from mlservice.plan.release import ReleasePlan
 from mlservice.plan.route import route_finding
+from mlservice.plan.routing import WAITS_FOR_ROOM
 from mlservice.plan.unsupported import fields_supported
 from mlservice.plan.url import release_url, service_url
 from mlservice.plan.world import Event, Finding, Ref, World
@@ -16,16 +18,16 @@ NO_NEWS = frozenset({Reason.PREDICTOR_NOT_READY, Reason.ALL_READY})
 """Reasons that make no Event: starting up is what everybody expects."""
 
 
-def status(world: World, releases: Sequence[ReleasePlan], routed: str, now: datetime) -> Object:
+def status(world: World, releases: Sequence[ReleasePlan], routed: ReleasePlan, now: datetime) -> Object:
     """Return the status; `releases` holds those of the spec, and the routed one if the spec no longer has it."""
     service = world.service
     generation = int(service.metadata.get("generation", 0))
     return {
         "observedGeneration": generation,
         "address": {"url": service_url(world)},
-        "defaultRelease": routed,
+        "defaultRelease": routed.name,
         "releaseNames": ",".join(release.name for release in releases),
-        "releases": [_release(world, release, routed) for release in releases],
+        "releases": [_release(world, release, release is routed) for release in releases],
         "conditions": conditions(
             _conditions(world, releases, routed), service.status.get("conditions", []), generation, now
         ),
@@ -43,9 +45,11 @@ def unreadable_status(obj: Object, error: str, now: datetime) -> Object:
     return {**old, "observedGeneration": generation, "conditions": rendered}
 
 
-def events(old: Object, new: Object) -> tuple[Event, ...]:
+def events(name: str, old: Object, new: Object) -> tuple[Event, ...]:
     """Events for what changed: readiness, and a release's trouble while the service itself is ready."""
-    happened = [] if old.get("conditions") else [Event("Normal", Reason.CREATED, "The MLService was accepted")]
+    happened = (
+        [] if old.get("conditions") else [Event("Normal", Reason.CREATED, f"An MLService has been created: {name}")]
+    )
     ready = _condition(new, "Ready")
     watched = _condition(new, "ReleasesReady") if ready["status"] == "True" else ready
     for condition in (ready, watched) if ready is not watched else (ready,):
@@ -60,12 +64,12 @@ def _condition(status: Object, type_: str) -> Object:
     return next((c for c in status.get("conditions", []) if c["type"] == type_), {})
 
 
-def _release(world: World, release: ReleasePlan, routed: str) -> Object:
+def _release(world: World, release: ReleasePlan, routed: bool) -> Object:
     finding = release.finding or release.caution
     return {
         "name": release.name,
         "ready": release.ready,
-        "trafficPercent": 100 if release.name == routed else 0,
+        "trafficPercent": 100 if routed else 0,
         "url": release_url(world, release.name),
         **({"reason": str(finding.reason), "message": finding.message} if finding else {}),
         "readyReplicas": release.ready_replicas,
@@ -75,7 +79,7 @@ def _release(world: World, release: ReleasePlan, routed: str) -> Object:
     }
 
 
-def _conditions(world: World, releases: Sequence[ReleasePlan], routed: str) -> Iterator[Condition]:
+def _conditions(world: World, releases: Sequence[ReleasePlan], routed: ReleasePlan) -> Iterator[Condition]:
     paused = world.service.paused
     ready = _readiness(world, releases, routed)
     broken = [r for r in releases if r.finding]
@@ -88,11 +92,13 @@ def _conditions(world: World, releases: Sequence[ReleasePlan], routed: str) -> I
     )
     yield Condition("Paused", paused, Reason.PAUSED if paused else Reason.RUNNING)
     yield _update_available(world, releases)
-    stalled = [r for r in broken if r.finding and r.finding.reason in WAITS_FOR_USER]
-    if stalled and stalled[0].finding:
-        yield Condition("Stalled", True, stalled[0].finding.reason, stalled[0].finding.message)
-    elif not paused and (broken or not ready.status):
-        yield Condition("Reconciling", True, *_reason_of(broken, ready))
+    troubles = [(ready.reason, ready.message)] if not ready.status else []
+    troubles += [(r.finding.reason, r.finding.message) for r in broken if r.finding]
+    stalled = [trouble for trouble in troubles if trouble[0] in WAITS_FOR_USER]
+    if stalled:
+        yield Condition("Stalled", True, *stalled[0])
+    elif not paused and ready.reason != Reason.SCALED_TO_ZERO and troubles:
+        yield Condition("Reconciling", True, *troubles[0])
     if warning := fields_supported(world):
         yield warning
 
@@ -114,24 +120,21 @@ def _update_available(world: World, releases: Sequence[ReleasePlan]) -> Conditio
     return Condition("UpdateAvailable", True, Reason.NEWER_TEMPLATE, message)
 
 
-def _reason_of(broken: Sequence[ReleasePlan], ready: Condition) -> tuple[Reason, str]:
-    finding = broken[0].finding if broken else None
-    return (finding.reason, finding.message) if finding else (ready.reason, ready.message)
-
-
-def _readiness(world: World, releases: Sequence[ReleasePlan], routed: str) -> Condition:
+def _readiness(world: World, releases: Sequence[ReleasePlan], routed: ReleasePlan) -> Condition:
     """Ready: the routed release has a ready pod, and the route leads to it."""
-    release = next(r for r in releases if r.name == routed)
-    waiting = next((r for r in releases if r.name == world.service.spec.default and r.name != routed), None)
-    finding = _blocking(world, release)
-    if finding:
+    wanted = next(r for r in releases if r.name == world.service.spec.default)
+    in_spec = any(r.name == routed.name for r in world.service.spec.releases)
+    # Of a release that the spec no longer has, and that serves nobody, nobody wants to hear.
+    if finding := _blocking(world, routed if routed.serving or in_spec else wanted):
         return Condition("Ready", False, finding.reason, finding.message)
-    message = f"Release {routed} serves at {service_url(world)}{_without_gateway(world)}"
-    if waiting and waiting.finding:
-        message += f". Release {waiting.name} takes over once it is ready: {waiting.finding.message}"
-    elif release.finding:
-        message += f". It is being updated: {release.finding.reason}: {release.finding.message}"
-    return Condition("Ready", True, Reason.READY, message)
+    parts = [f"Release {routed.name} serves at {service_url(world)}{_without_gateway(world)}"]
+    if trouble := routed.finding or routed.caution:
+        parts.append(trouble.message)
+    if wanted is not routed:
+        trouble = wanted.finding or wanted.caution or _without_pods(world, wanted)
+        parts.append(f"Release {wanted.name} takes over once it has a ready pod: {trouble.message}")
+        parts.append(_on_its_way_out(world, wanted, routed))
+    return Condition("Ready", True, Reason.READY, ". ".join(part for part in parts if part))
 
 
 def _blocking(world: World, release: ReleasePlan) -> Finding | None:
@@ -141,8 +144,32 @@ def _blocking(world: World, release: ReleasePlan) -> Finding | None:
     if refused:
         return refused
     if world.service.paused or not release.serving:
-        return release.finding or Finding(Reason.PREDICTOR_NOT_READY, f"Release {release.name} has no ready pod")
+        return release.finding or release.caution or _without_pods(world, release)
     return route_finding(world)
+
+
+def _without_pods(world: World, release: ReleasePlan) -> Finding:
+    """A release that is as it should be, and yet has no ready pod: none is wanted."""
+    name, namespace = release_name(world.service, release.name), world.service.namespace
+    if release.total_replicas > 0:
+        return Finding(Reason.PREDICTOR_NOT_READY, f"Release {release.name} has no ready pod yet")
+    return Finding(
+        Reason.SCALED_TO_ZERO,
+        f"Release {release.name} has no pods: its minReplicas is 0, and nobody has scaled it up. To start one: kubectl "
+        f"-n {namespace} scale deployment {name} --replicas=1, or set minReplicas to 1",
+    )
+
+
+def _on_its_way_out(world: World, wanted: ReleasePlan, routed: ReleasePlan) -> str:
+    """How to go on where the last room is taken by a release that the spec no longer has."""
+    in_spec = any(r.name == routed.name for r in world.service.spec.releases)
+    if in_spec or not wanted.finding or wanted.finding.reason not in WAITS_FOR_ROOM:
+        return ""
+    return (
+        f"Release {routed.name} is not in the spec any more and goes then. If there is no room for both, delete it: "
+        f"kubectl -n {world.service.namespace} delete deployment {release_name(world.service, routed.name)}; requests "
+        f"fail until release {wanted.name} is ready"
+    )
 
 
 def _without_gateway(world: World) -> str:

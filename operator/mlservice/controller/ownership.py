@@ -1,0 +1,108 @@
+"""Before anything is made: the service must still be there, and the names of its children must be free, or ours.
+
+Server-side apply with force would take over a stranger's object of the same name without a word.
+"""
+
+from dataclasses import dataclass, field
+
+from mlservice.api.meta import LABEL_MANAGED_BY, LABEL_NAME, MANAGER, Object
+from mlservice.api.mlservice import MLService
+from mlservice.api.reasons import Reason
+from mlservice.cluster.client import ApiError, Client, all_of
+from mlservice.cluster.resources import CHILDREN, MLSERVICE
+from mlservice.plan import Finding, Ref
+from mlservice.plan.refusal import refusal
+from mlservice.plan.world import ref
+
+
+class OwnerGone(Exception):
+    """The service was deleted while we did not look: nothing may be made for it."""
+
+
+@dataclass
+class Names:
+    """What stands at the names of children that are to be made."""
+
+    taken: dict[Ref, Finding] = field(default_factory=dict)
+    orphans: list[Object] = field(default_factory=list)
+    """Left by a deletion with --cascade=orphan of a service of this name: they are taken over as they are."""
+
+
+async def names_of(client: Client, service: MLService, missing: list[Object]) -> Names:
+    """Look at the names of children that the stores do not know. Raises OwnerGone."""
+    owner, *found = await all_of(
+        [client.get(MLSERVICE, service.namespace, service.name), *(_find(client, child) for child in missing)]
+    )
+    if owner is None or owner["metadata"]["uid"] != service.metadata["uid"] or "deletionTimestamp" in owner["metadata"]:
+        raise OwnerGone
+    names = Names()
+    for child, there in zip(missing, found, strict=True):
+        if isinstance(there, Finding):
+            names.taken[ref(child)] = there
+        elif there and _is_orphan_of(there, service):
+            names.orphans.append(there)
+        elif there and (conflict := conflict_with(there, service)):
+            names.taken[ref(child)] = conflict
+    return names
+
+
+async def adopt(client: Client, service: MLService, orphan: Object) -> Object:
+    """Make the service the orphan's controller, and change nothing else; returns the live object.
+
+    Raises ApiError 409 when it is not as it was read.
+    """
+    metadata = orphan["metadata"]
+    owner = {
+        "apiVersion": MLSERVICE.api_version,
+        "kind": MLSERVICE.kind,
+        "name": service.name,
+        "uid": service.metadata["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    owners = [*metadata.get("ownerReferences", []), owner]
+    patch = {"metadata": {"ownerReferences": owners, "resourceVersion": metadata["resourceVersion"]}}
+    return await client.merge(CHILDREN[orphan["kind"]], metadata["namespace"], metadata["name"], patch)
+
+
+async def _find(client: Client, child: Object) -> Object | Finding | None:
+    where, metadata = ref(child), child["metadata"]
+    try:
+        return await client.get(CHILDREN[where.kind], metadata["namespace"], metadata["name"])
+    except ApiError as error:
+        if not error.is_refusal:
+            raise
+        return refusal(str(where), error.message)
+
+
+def _controller(obj: Object) -> Object:
+    return next((o for o in obj["metadata"].get("ownerReferences", []) if o.get("controller")), {})
+
+
+def _is_orphan_of(obj: Object, service: MLService) -> bool:
+    labels = obj["metadata"].get("labels", {})
+    return bool(
+        not _controller(obj)
+        and "deletionTimestamp" not in obj["metadata"]
+        and labels.get(LABEL_MANAGED_BY) == MANAGER
+        and labels.get(LABEL_NAME) == service.name
+    )
+
+
+def conflict_with(obj: Object, service: MLService) -> Finding | None:
+    """Why the service cannot have this object's name; None where the object is its own, or an orphan to take over."""
+    if _is_orphan_of(obj, service) or _controller(obj).get("uid") == service.metadata["uid"]:
+        return None
+    where, namespace, owner = ref(obj), obj["metadata"]["namespace"], _controller(obj)
+    former = owner.get("kind") == MLSERVICE.kind and owner["name"] == service.name
+    if former or "deletionTimestamp" in obj["metadata"]:
+        return Finding(
+            Reason.NAME_CONFLICT,
+            f"{where} of the former MLService {service.name} is being deleted: a new one takes its place by itself",
+        )
+    whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "is not this service's"
+    return Finding(
+        Reason.NAME_CONFLICT,
+        f"{where} exists in namespace {namespace} and {whose}: delete it (kubectl -n {namespace} delete "
+        f"{where.kind.lower()} {where.name}), or give the MLService another name. It is tried again about every minute",
+    )
