@@ -104,8 +104,8 @@ class Predictor(Model):
     }
 
     min_replicas: Replicas | None = None
-    """Pods that always run, 0 to 10000. Unset means 1. 0 lets an idle release go to no pods, once a version scales to
-    zero: this one keeps the pods it has, and the condition FieldsSupported says so."""
+    """Pods that always run, 0 to 10000. Unset means 1. With 0 no pod runs until somebody scales the Deployment up:
+    nothing wakes an idle release yet, and the condition FieldsSupported says so."""
 
     max_replicas: Replicas | None = None
     """Most pods of the release, 0 to 10000. Unset or 0 means no upper bound. Nothing scales a release by itself yet;

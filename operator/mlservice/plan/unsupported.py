@@ -12,6 +12,7 @@ from mlservice.plan.conditions import Condition
 from mlservice.plan.world import World
 
 NOTHING_SCALES = "nothing scales a release yet: minReplicas pods run, unless somebody else scales its Deployment"
+NOTHING_WAKES = "nothing scales to zero and back yet: no pod runs until somebody scales the Deployment up"
 AUTOSCALING = "autoscaling.knative.dev/"
 KEY = re.compile(r"\.([^\W\d]\w*)")
 
@@ -68,7 +69,7 @@ def _marked(value: Model, path: str) -> Iterator[Found]:
 def _scaling(predictor: Predictor, path: str) -> Iterator[Found]:
     low = 1 if predictor.min_replicas is None else predictor.min_replicas
     if low == 0:
-        yield f"{path}.minReplicas", NotServed("nothing scales to zero yet: 0 keeps the pods that run")
+        yield f"{path}.minReplicas", NotServed(NOTHING_WAKES)
     if predictor.max_replicas and predictor.max_replicas > low:
         yield f"{path}.maxReplicas", NotServed(NOTHING_SCALES)
     yield from _annotations(predictor.template or {}, f"{path}.template")
