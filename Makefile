@@ -69,8 +69,8 @@ crds: .venv/.ready  ## Generate crds/ from the pydantic models
 	$(BIN)/mlservice crds --write crds
 
 .PHONY: docs
-docs: .venv/.ready  ## Generate docs/reference/fields.md from the pydantic models
-	$(BIN)/python -m mlservice.api.reference > docs/reference/fields.md
+docs: .venv/.ready  ## Generate fields, settings and metrics of docs/reference/ from the code
+	$(BIN)/python -m mlservice.cli.reference docs/reference
 
 .PHONY: lock
 LOCK := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate

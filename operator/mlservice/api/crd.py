@@ -34,7 +34,7 @@ CONDITIONS = {
                 "description": "Whether it holds: True, False or Unknown.",
             },
             "reason": _described(
-                STRING, "The cause in one CamelCase word, such as PVCNotFound; docs/reasons.md lists all."
+                STRING, "The cause in one CamelCase word, such as PVCNotFound; docs/reference/reasons.md lists all."
             ),
             "message": _described(STRING, "What is wrong, where, and what to do, in words; may be empty."),
             "lastTransitionTime": {

@@ -1,4 +1,4 @@
-"""Every reason a condition, a release or an Event of an MLService can carry; docs/reasons.md explains each."""
+"""Every reason a condition, release or Event of an MLService can carry; docs/reference/reasons.md explains each."""
 
 from enum import StrEnum
 

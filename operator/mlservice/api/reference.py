@@ -1,4 +1,4 @@
-"""The page of all fields, generated from the CRDs: `make docs` writes docs/reference/fields.md."""
+"""The page of all fields, docs/reference/fields.md, generated from the CRDs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,10 +26,10 @@ def _kind(definition: Schema) -> Iterator[str]:
     yield f"`{definition['spec']['group']}/{version['name']}`, short name `{names['shortNames'][0]}`.\n"
     yield "| field | type | meaning |\n| --- | --- | --- |"
     for path, node, required in _fields(schema, ""):
-        yield f"| `{path}` | {_type(node, required)} | {_cell(node.get('description', ''))} |"
+        yield f"| `{path}` | {_type(node, required)} | {cell(node.get('description', ''))} |"
     yield "\nRules beside the types:\n"
     for path, message in _rules(schema, ""):
-        yield f"* {f'`{path}`: ' if path else ''}{_cell(message)}"
+        yield f"* {f'`{path}`: ' if path else ''}{cell(message)}"
     yield ""
 
 
@@ -73,13 +73,9 @@ def _type(node: Schema, required: bool) -> str:
         ["one of " + ", ".join(f"`{value}`" for value in node["enum"] if value is not None)] if "enum" in node else []
     )
     words += [text.format(node[key]) for key, text in BOUNDS.items() if key in node]
-    return _cell(", ".join(words))
+    return cell(", ".join(words))
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text as Markdown shows it: `|` ends no cell, `<name>` is no tag."""
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-if __name__ == "__main__":
-    print(fields_page(), end="")

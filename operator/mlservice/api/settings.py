@@ -1,4 +1,4 @@
-"""The operator's settings: environment variables MLSERVICE_*, each a line in docs/settings.md."""
+"""The operator's settings: environment variables MLSERVICE_*, each a line in docs/reference/settings.md."""
 
 from typing import Self
 from urllib.parse import urlsplit

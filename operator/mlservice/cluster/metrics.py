@@ -1,9 +1,13 @@
-"""The operator's Prometheus metrics; docs/metrics.md lists them."""
+"""The operator's Prometheus metrics; docs/reference/metrics.md lists them."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("mlservice_api_requests_total", "Requests to the Kubernetes API.", ["verb", "resource", "code"])
-RECONCILES = Counter("mlservice_reconciles_total", "Services handled, by outcome: ok, retry.", ["outcome"])
+RECONCILES = Counter(
+    "mlservice_reconciles_total",
+    "Services handled, by outcome: ok, or retry (tried again with a growing delay).",
+    ["outcome"],
+)
 RECONCILE_SECONDS = Histogram(
     "mlservice_reconcile_seconds",
     "Time to handle one service.",
@@ -11,4 +15,4 @@ RECONCILE_SECONDS = Histogram(
 )
 QUEUE_DEPTH = Gauge("mlservice_queue_depth", "Services waiting to be handled.")
 LEADER = Gauge("mlservice_leader", "1 while this replica holds the Lease.")
-SERVICES = Gauge("mlservice_services", "MLServices known.")
+SERVICES = Gauge("mlservice_services", "MLServices known at the last full list.")
