@@ -152,3 +152,7 @@ def test_values_are_never_rendered_again() -> None:
 def test_only_strings_are_rendered() -> None:
     spec = {"replicas": 1, "on": True, "none": None, "list": [{"a": "{{.MODEL}}"}]}
     assert render(spec, PARAMETERS) == {"replicas": 1, "on": True, "none": None, "list": [{"a": "llama"}]}
+
+
+def test_string_that_renders_to_nothing_stays() -> None:
+    assert render(["--a={{.EMPTY}}", "{{.EMPTY}}", "b"], PARAMETERS) == ["--a=", "", "b"]
