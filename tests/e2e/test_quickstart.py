@@ -52,6 +52,8 @@ def live(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]
         200,
     )
     namespace.sh("kubectl apply -f mlservice-runtime.yaml; kubectl create -f mlservice.yaml")
+    # kubectl prints what it gets first and what it sees later, and not what changes between the two.
+    namespace.sh("kubectl wait --for=jsonpath='{.status.address.url}' -f mlservice.yaml --timeout=30s")
     yield namespace
     kube.api.request("DELETE", f"/api/v1/namespaces/{namespace.name}")
 
