@@ -5,8 +5,6 @@ Two servers run at the same time and are asked one after the other, so that nois
 
 import argparse
 import asyncio
-import math
-import os
 import statistics
 import sys
 import tempfile
@@ -17,16 +15,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import aiohttp
+from asking import T95, cpu_seconds, inferred, publish, ratio, resident, streamed
 from serving import MODEL, Serving, serving
-from triton_client import request
 from tritonclient.grpc import aio
 
-MARKS = ("<!-- bench-runtime: begin -->", "<!-- bench-runtime: end -->")
 TOKENS = 64
 PROMPT = "The most dangerous animal is"
 SAMPLING = {"temperature": 0, "max_tokens": TOKENS, "ignore_eos": True}
-# Two-sided 95 % quantile of Student's t by degrees of freedom (n - 1 pairs).
-T95 = {4: 2.776, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
 Ask = Callable[[], Awaitable[float]]
 
 
@@ -42,26 +37,9 @@ async def generate(session: aiohttp.ClientSession, server: Serving) -> float:
     )
 
 
-async def streamed(session: aiohttp.ClientSession, url: str, body: dict[str, object]) -> float:
-    began, first = time.perf_counter(), 0.0
-    async with session.post(url, json={**body, "stream": True}) as answer:
-        async for _ in answer.content:
-            first = first or time.perf_counter() - began
-    assert answer.status == 200
-    return first
-
-
 async def infer(client: aio.InferenceServerClient) -> float:
     """A stream of Triton's gRPC protocol."""
-    began, first = time.perf_counter(), 0.0
-
-    async def one() -> object:
-        yield request(MODEL, PROMPT, "1", stream=True, **{**SAMPLING, "ignore_eos": "true"})
-
-    async for _, error in client.stream_infer(one()):
-        assert error is None
-        first = first or time.perf_counter() - began
-    return first
+    return await inferred(client, MODEL, PROMPT, **{**SAMPLING, "ignore_eos": "true"})
 
 
 async def tokens_per_second(ask: Ask, concurrency: int, count: int) -> float:
@@ -75,26 +53,6 @@ async def tokens_per_second(ask: Ask, concurrency: int, count: int) -> float:
     began = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
     return count * TOKENS / (time.perf_counter() - began)
-
-
-def cpu_seconds(server: Serving) -> float:
-    """CPU time of the process that serves, which other work on the machine does not stretch."""
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def ratio(values: list[float], against: list[float]) -> str:
-    """Geometric mean of the pairs' ratios and its 95 % interval."""
-    logs = [math.log(value / base) for value, base in zip(values, against, strict=True)]
-    half = T95[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
-    mean = statistics.fmean(logs)
-    return f"{math.exp(mean):.3f} ({math.exp(mean - half):.3f} to {math.exp(mean + half):.3f})"
-
-
-def resident(server: Serving) -> float:
-    """Resident memory of the process that serves HTTP, in MB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) / 1000
 
 
 async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list[tuple[str, str, str]]:
@@ -119,9 +77,9 @@ async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list
                     server = plain if name == "bare" else ours
                     # The server that was not asked last has cold caches.
                     await tokens_per_second(ask, concurrency, max(4, concurrency))
-                    before = cpu_seconds(server)
+                    before = cpu_seconds(server.process.pid)
                     found[name].append(await tokens_per_second(ask, concurrency, some))
-                    used[name] += cpu_seconds(server) - before
+                    used[name] += cpu_seconds(server.process.pid) - before
             cost = {name: seconds / (pairs * some * TOKENS) * 1e6 for name, seconds in used.items()}
             bare = found.pop("bare")
             for name, values in found.items():
@@ -138,7 +96,11 @@ async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list
             against = f"bare vLLM: {bare_first:.1f} ms"
             rows.append((f"{name}, time to the first token, p50", f"{statistics.median(values):.1f} ms", against))
     rows.append(
-        ("resident memory of the serving process", f"{resident(ours):.0f} MB", f"bare vLLM: {resident(plain):.0f} MB")
+        (
+            "resident memory of the serving process",
+            f"{resident(ours.process.pid):.0f} MB",
+            f"bare vLLM: {resident(plain.process.pid):.0f} MB",
+        )
     )
     return rows
 
@@ -158,11 +120,7 @@ def main() -> None:
             serving(Path(folder) / "ours", *quiet) as ours,
         ):
             rows = asyncio.run(measure(plain, ours, chosen.pairs, chosen.requests))
-    table = "\n".join(["| figure | value | against |", "| --- | --- | --- |", *(f"| {' | '.join(r)} |" for r in rows)])
-    print(f"\n{table}\n")
-    if chosen.write:
-        before, _, rest = chosen.write.read_text().partition(MARKS[0])
-        chosen.write.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    publish([("figure", "value", "against"), *rows], "bench-runtime", chosen.write)
 
 
 if __name__ == "__main__":
