@@ -5,7 +5,7 @@ from collections.abc import Callable
 from builders import a_release, a_runtime, a_service
 from faults.proxy import FaultProxy
 from faults.settle import settle
-from kube import Kube
+from kube import Kube, condition, eventually
 from rig import Project
 
 
@@ -54,12 +54,17 @@ SCENARIOS: list[Callable[[Project], None]] = [
 ]
 
 
+def is_ready(project: Project, proxy: FaultProxy) -> bool:
+    """Whether it is ready at rest. After an earlier fault it rests a while before its runtime is known."""
+    settle(project, proxy)
+    return condition(project.service(), "Ready").get("status") == "True"
+
+
 def started(kube: Kube, proxy: FaultProxy, scenario: Callable[[Project], None]) -> Project:
     """A namespace with a service that is ready, or where the scenario is its creation, without one."""
     project = Project(kube)
     project.create(a_runtime())
     if scenario is not created:
         project.create(a_service())
-        settle(project, proxy)
-        project.reason("Ready")
+        eventually("it is ready", lambda: is_ready(project, proxy), seconds=60)
     return project
