@@ -65,6 +65,7 @@ class Operator:
         finally:
             await self._stop(tasks)
             await server.cleanup()
+            asyncio.get_running_loop().set_exception_handler(_leave_quietly)
 
     def unhealthy(self) -> list[str]:
         """What only a restart would cure: a silent watch or a stuck worker."""
@@ -189,6 +190,14 @@ async def _until_first_ends(main: asyncio.Task[None], others: list[asyncio.Task[
         elif error := task.exception():
             logger.critical("Ending, this is a bug", exc_info=error)
             raise error
+
+
+def _leave_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """kopf's watch, cut off in the middle of an event, fails once more when the loop closes it; nobody can use that."""
+    if "asyncgen" in context:
+        logger.debug(context["message"], exc_info=context.get("exception"))
+    else:
+        loop.default_exception_handler(context)
 
 
 async def run(settings: Settings) -> None:
