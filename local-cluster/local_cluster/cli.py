@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -123,6 +124,8 @@ def down(arguments: argparse.Namespace) -> None:
         cluster.delete()
     elif arguments.state.exists():
         cluster.delete(purge=arguments.purge)
+    if arguments.purge:
+        shutil.rmtree(checkout.LOCAL, ignore_errors=True)
     watch.say("No cluster runs. Start one: python -m local_cluster up")
 
 
