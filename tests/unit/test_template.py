@@ -2,7 +2,8 @@
 
 import pytest
 from mlservice.api.reasons import Reason
-from mlservice.plan.template import DEEPEST, render, render_text
+from mlservice.plan.template import DEEPEST, MOST, render, render_text
+from mlservice.plan.template_functions import LONGEST
 from mlservice.plan.world import Invalid
 
 PARAMETERS = {"MODEL": "llama", "EMPTY": "", "QUOTED": 'a "b"', "Größe": "7b"}
@@ -156,3 +157,30 @@ def test_only_strings_are_rendered() -> None:
 
 def test_string_that_renders_to_nothing_stays() -> None:
     assert render(["--a={{.EMPTY}}", "{{.EMPTY}}", "b"], PARAMETERS) == ["--a=", "", "b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{.LONG}}" * 3_000,
+        "{{print" + " .LONG" * 3_000 + "}}",
+        "{{if .LONG}}" + "{{.LONG}}" * 3_000 + "{{end}}",
+        "{{" + "quote (" * 45 + ".LONG" + ")" * 45 + "}}",
+        ["{{.LONG}}"] * 3_000,
+        {"args": ["x" * LONGEST, "{{.LONG}}"]},
+    ],
+    ids=["text", "arguments", "condition", "quotes", "list", "constants"],
+)
+def test_a_value_that_is_written_again_and_again_ends_before_the_memory_does(value: object) -> None:
+    with pytest.raises(Invalid) as raised:
+        render(value, {"LONG": "\\" * 100_000}, "spec")
+    assert raised.value.finding.reason == Reason.TEMPLATE_INVALID
+    assert f"longer than {LONGEST} characters" in raised.value.finding.message
+    assert len(raised.value.finding.message) < 400
+
+
+@pytest.mark.parametrize("value", ["{{.MODEL}}" * 3_277, ["{{.MODEL}}"] * 3_277], ids=["text", "list"])
+def test_a_runtime_of_nothing_but_actions_is_refused(value: object) -> None:
+    with pytest.raises(Invalid, match=f"have more than {MOST} characters"):
+        render(value, PARAMETERS, "spec")
+    assert render(value[: -len("{{.MODEL}}")] if isinstance(value, str) else value[:-1], PARAMETERS, "spec")

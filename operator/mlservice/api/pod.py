@@ -7,10 +7,30 @@ patch merges into, and the values that are most often mistyped in YAML (a number
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mlservice.api.container import CONTAINER, STRING_VALUE, a_list, a_map, an_open, string
 from mlservice.api.fields import Schema, rule
+
+DEEPEST = 100
+"""Levels of a pod template: far above any real one. The API server takes 10,000 where it knows no schema."""
+
+
+def not_too_deep(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the template. Raises ValueError where it is nested deeper than functions that call themselves can go."""
+    level: list[Any] = [template]
+    for _ in range(DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return template
+    raise ValueError(f"nested deeper than {DEEPEST} levels: no pod is. Remove what is in there")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
 
 SERVER_RULES = [
     rule(
@@ -137,6 +157,7 @@ SERVING_CONTAINERS = _containers("Containers of the pod; user-container is the o
 
 PodTemplate = Annotated[
     dict[str, Any],
+    AfterValidator(not_too_deep),
     Field(
         json_schema_extra=lambda schema: schema.update(
             _template(_pod_spec(SERVING_CONTAINERS) | {"nullable": False, "required": ["containers"]})
@@ -148,6 +169,7 @@ PodTemplate = Annotated[
 
 PodTemplatePatch = Annotated[
     dict[str, Any],
+    AfterValidator(not_too_deep),
     Field(
         json_schema_extra=lambda schema: schema.update(
             _template(_pod_spec(_containers("Containers to change or to add, by name.")))

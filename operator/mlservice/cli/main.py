@@ -15,6 +15,7 @@ from mlservice import __version__
 from mlservice.api import crd
 from mlservice.api.settings import Settings
 from mlservice.cli import plan
+from mlservice.cluster.deep_json import read_deep_json
 from mlservice.controller import operator
 
 
@@ -40,6 +41,7 @@ def kubectl(arguments: Sequence[str] | None = None) -> int:
 
 
 def _exit_status(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    read_deep_json()
     chosen = parser.parse_args(arguments)
     return int(chosen.run(chosen))
 

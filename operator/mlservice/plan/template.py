@@ -11,12 +11,30 @@ from functools import lru_cache
 from typing import Any
 
 from mlservice.api.reasons import Reason
-from mlservice.plan.template_functions import FUNCTIONS, SHORT_CIRCUIT, Missing, Unset, Value, text
+from mlservice.plan.template_functions import (
+    FUNCTIONS,
+    LONGEST,
+    SHORT_CIRCUIT,
+    TOO_LONG,
+    Missing,
+    Unset,
+    Value,
+    text,
+    within_bounds,
+)
 from mlservice.plan.template_lexer import OPEN, Action, TemplateError, Token, pieces
 from mlservice.plan.world import Invalid
 
 DEEPEST = 50
 """How deep conditions and parentheses may be nested: far above any real template, far below Python's own limit."""
+
+MOST = 32_768
+"""Characters that all strings with actions in them may have together. Each action costs time, and every service waits
+while one is planned.
+"""
+
+KEPT = 1024
+"""Longest template that is kept compiled, in characters: a runtime edited on and on must not fill the memory."""
 
 BOOLEANS = {"true": True, "false": False}
 QUOTED = 120
@@ -31,17 +49,35 @@ def render(value: Any, parameters: Parameters, place: str = "") -> Any:
     """Render every string of a JSON value (keys of maps stay as they are).
 
     `place` names the value in error messages, such as `spec.template.spec.containers[0].args[1]`.
-    Raises Invalid with ParameterMissing or TemplateInvalid.
+    Raises Invalid with ParameterMissing or TemplateInvalid, also where it is longer than MOST, or becomes longer than
+    LONGEST, in all.
     """
-    match value:
-        case str():
-            return render_text(value, parameters, place)
-        case dict():
-            return {k: render(v, parameters, f"{place}.{k}" if place else k) for k, v in value.items()}
-        case list():
-            return [render(v, parameters, f"{place}[{i}]") for i, v in enumerate(value)]
-        case _:
-            return value
+    templates = length = 0
+
+    def rendered(value: Any, place: str) -> Any:
+        nonlocal templates, length
+        match value:
+            case str():
+                templates += len(value) if OPEN in value else 0
+                if templates > MOST:
+                    raise Invalid(
+                        Reason.TEMPLATE_INVALID,
+                        f"{place}: the strings with {OPEN} up to here have more than {MOST} characters: keep long "
+                        "texts in a ConfigMap, and mount it",
+                    )
+                written = render_text(value, parameters, place)
+                length += len(written)
+                if length > LONGEST:
+                    raise Invalid(Reason.TEMPLATE_INVALID, f"{place}: up to here {TOO_LONG}")
+                return written
+            case dict():
+                return {k: rendered(v, f"{place}.{k}" if place else k) for k, v in value.items()}
+            case list():
+                return [rendered(v, f"{place}[{i}]") for i, v in enumerate(value)]
+            case _:
+                return value
+
+    return rendered(value, place)
 
 
 def render_text(template: str, parameters: Parameters, place: str = "") -> str:
@@ -49,7 +85,8 @@ def render_text(template: str, parameters: Parameters, place: str = "") -> str:
     if OPEN not in template:
         return template
     try:
-        return _compiled(template)(parameters)
+        compiled = _compiled if len(template) <= KEPT else _compiled.__wrapped__
+        return compiled(template)(parameters)
     except Missing as missing:
         raise Invalid(
             Reason.PARAMETER_MISSING,
@@ -57,14 +94,15 @@ def render_text(template: str, parameters: Parameters, place: str = "") -> str:
             f"default in the runtime: {{{{if .{missing.key}}}}}{{{{.{missing.key}}}}}{{{{else}}}}…{{{{end}}}}",
         ) from None
     except TemplateError as error:
-        raise Invalid(Reason.TEMPLATE_INVALID, f"{place}: {_short(error.problem)}, in {_short(error.source)}") from None
+        where = _short(error.source or template)
+        raise Invalid(Reason.TEMPLATE_INVALID, f"{place}: {_short(error.problem)}, in {where}") from None
 
 
 def _short(words: str) -> str:
     return words if len(words) <= QUOTED else f"{words[:QUOTED]}…"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _compiled(template: str) -> Node:
     return _Parser(pieces(template)).template()
 
@@ -121,7 +159,7 @@ def _constant(literal: str) -> Node:
 
 
 def _joined(nodes: list[Node]) -> Node:
-    return lambda parameters: "".join(node(parameters) for node in nodes)
+    return lambda parameters: within_bounds(node(parameters) for node in nodes)
 
 
 def _printed(action: Action) -> Node:
@@ -236,7 +274,7 @@ def _call(name: str, arguments: list[Expression], piped: Expression | None) -> E
     if wrong := function.miscounted(count):
         raise TemplateError(f"{name} takes {wrong}, it has {count}")
     expressions = [*arguments, *([piped] if piped else [])]
-    return lambda parameters: function.call([expression(parameters) for expression in expressions])
+    return lambda parameters: function.on(expression(parameters) for expression in expressions)
 
 
 def _short_circuit(stop: bool, arguments: list[Expression], piped: Expression | None) -> Expression:

@@ -4,11 +4,17 @@
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from mlservice.plan.template_lexer import TemplateError
+
+LONGEST = 1_048_576
+"""Characters that a template may become, which is about what etcd stores of an object. A value that is written often
+enough would fill the memory of the operator, and so end the work for everybody."""
+
+TOO_LONG = f"the template becomes longer than {LONGEST} characters: no object may be that large"
 
 ESCAPES = {7: r"\a", 8: r"\b", 12: r"\f", 10: r"\n", 13: r"\r", 9: r"\t", 11: r"\v", 92: r"\\", 34: r"\""}
 
@@ -44,12 +50,34 @@ class Function:
     most: int | None = None
     """Most arguments; None is any number."""
 
+    def on(self, values: Iterable[Value]) -> Value:
+        """The value of the call. Raises TemplateError, also when the arguments are too long in all."""
+        arguments: list[Value] = []
+        length = 0
+        for value in values:
+            length += len(value) if isinstance(value, str) else 0
+            if length > LONGEST:
+                raise TemplateError(TOO_LONG)
+            arguments.append(value)
+        return self.call(arguments)
+
     def miscounted(self, count: int) -> str:
         """How many arguments there should be; empty when `count` is right."""
         if count >= self.least and (self.most is None or count <= self.most):
             return ""
         noun = "argument" if self.least == 1 else "arguments"
         return f"{'' if self.most == self.least else 'at least '}{self.least} {noun}"
+
+
+def within_bounds(texts: Iterable[str]) -> str:
+    """The texts one after the other. Raises TemplateError as soon as they are too long."""
+    found, length = [], 0
+    for part in texts:
+        length += len(part)
+        if length > LONGEST:
+            raise TemplateError(TOO_LONG)
+        found.append(part)
+    return "".join(found)
 
 
 def text(value: Value) -> str:
