@@ -1,5 +1,6 @@
 """The operator as a process, and a namespace to try it in: what the tests on a real API server stand on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 from kube import Kube, Object, condition, eventually
+from local_cluster import manifests
 
 CRDS = Path(__file__).parents[1] / "crds"
 
@@ -144,10 +146,20 @@ class Project:
 
 def install_crds(kube: Kube) -> None:
     for file in sorted(CRDS.glob("*.yaml")):
-        crd = yaml.safe_load(file.read_text())
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        kube.api.apply(f"{path}/{crd['metadata']['name']}", crd)
-        eventually(f"{file.name} is served", lambda p=f"{path}/{crd['metadata']['name']}": _established(kube, p))
+        install_crd(kube, yaml.safe_load(file.read_text()))
+
+
+def install_http_routes(kube: Kube) -> None:
+    """The Gateway API's CRD of HTTPRoutes."""
+    name = "httproutes.gateway.networking.k8s.io"
+    crds = json.loads(manifests.path("gateway-api.json").read_text())
+    install_crd(kube, next(crd for crd in crds if crd and crd["metadata"]["name"] == name))
+
+
+def install_crd(kube: Kube, crd: Object) -> None:
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
+    kube.api.apply(path, crd)
+    eventually(f"{crd['metadata']['name']} is served", lambda: _established(kube, path))
 
 
 def _established(kube: Kube, path: str) -> bool:

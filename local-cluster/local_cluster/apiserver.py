@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,7 @@ class ApiLevel:
 
     Everything ends when the `with` block does, and also when the owning process is killed: the supervisor holds a pipe
     from it. `kubeconfig` is the administrator's. Without `controllers` nobody makes service accounts, so pods may be
-    created without one.
+    created without one. `flags` are further ones of kube-apiserver, such as those of an audit log.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class ApiLevel:
         controllers: bool = False,
         scheduler: bool = False,
         kwok: bool = False,
+        flags: Sequence[str] = (),
         folder: Path | None = None,
         owned: bool = True,
     ) -> None:
         self.controllers = controllers
         self.scheduler = scheduler
         self.kwok = kwok
+        self.flags = flags
         self.owned = owned
         self.folder = folder or Path(tempfile.mkdtemp(prefix="mlservice-api-"))
         self.kubeconfig = self.folder / "pki" / "admin.kubeconfig"
@@ -113,7 +116,7 @@ class ApiLevel:
         more = ["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]
         if not self.controllers:
             more.append("--disable-admission-plugins=ServiceAccount")
-        programs: list[Program] = [plane.etcd(), plane.kube_apiserver(*more)]
+        programs: list[Program] = [plane.etcd(), plane.kube_apiserver(*more, *self.flags)]
         if self.controllers:
             programs.append(plane.kube_controller_manager())
         if self.scheduler:

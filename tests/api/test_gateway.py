@@ -1,15 +1,10 @@
 """With a Gateway configured, HTTPRoutes carry the host names; the tests play the Gateway."""
 
-import json
-
 import pytest
 from builders import a_runtime, a_service
 from kube import Kube, eventually
-from local_cluster import manifests
 from local_cluster.apiserver import ApiLevel
-from rig import Operator, Project, install_crds
-
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+from rig import Operator, Project, install_crds, install_http_routes
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +12,7 @@ def gateway_project(tmp_path_factory):
     with ApiLevel() as level:
         kube = Kube(level.kubeconfig)
         install_crds(kube)
-        for crd in json.loads(manifests.path("gateway-api.json").read_text()):
-            if crd and crd["metadata"]["name"] == "httproutes.gateway.networking.k8s.io":
-                kube.api.apply(f"{CRDS}/{crd['metadata']['name']}", crd)
+        install_http_routes(kube)
         settings = {"MLSERVICE_GATEWAY": "infra/web", "MLSERVICE_URL": "http://{name}.{namespace}.localhost"}
         operator = Operator(kube, tmp_path_factory.mktemp("operator") / "log", **settings)
         project = Project(kube)

@@ -53,7 +53,7 @@ RULES: tuple[tuple[str, Reason, str], ...] = (
         "Create the ServiceAccount, or correct serviceAccountName in predictor.template or in the runtime",
     ),
     (
-        'User "[^"]*" cannot',
+        'User "[^"]*" cannot|cannot set blockOwnerDeletion',
         Reason.OPERATOR_FORBIDDEN,
         "The operator lacks a permission: apply its ClusterRole again (kubectl apply -k deploy)",
     ),
