@@ -10,6 +10,9 @@ from pydantic import ValidationError
 HTTP = {"name": "http", "containerPort": 8000}
 
 
+OURS = {"service_account": "mlservice-operator", "lease_namespace": "default"}
+
+
 def with_port(**port):
     return a_service().patched(containers=[{"name": "user-container", "ports": [port]}])
 
@@ -71,3 +74,24 @@ def test_a_model_says_what_it_cannot_read_field_by_field():
         "spec.default: Field required; spec.releases.0.name: String should match pattern "
         "'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'; spec.releases.0.predictor.model: Field required"
     )
+
+
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+def test_pods_cannot_run_as_the_operator(field):
+    named = a_service().patched(**{field: "mlservice-operator"})
+    ready = condition(planned(a_world(named, **OURS)), "Ready")
+    assert ready["reason"] == "ServiceAccountReserved"
+    assert "leave serviceAccountName out" in ready["message"]
+    in_a_runtime = a_runtime()
+    in_a_runtime["spec"]["template"]["spec"][field] = "{{.MODEL_NAME}}-operator"
+    service = a_service().with_parameters(MODEL_NAME="mlservice")
+    ready = condition(planned(a_world(service, (in_a_runtime,), **OURS)), "Ready")
+    assert ready["reason"] == "ServiceAccountReserved"
+
+
+def test_accounts_of_other_names_and_other_namespaces_are_nobodys_business():
+    other = a_service().patched(serviceAccountName="robot")
+    assert condition(planned(a_world(other, **OURS)), "Ready")["reason"] == "PredictorNotReady"
+    elsewhere = {**OURS, "lease_namespace": "mlservice-system"}
+    same_name = a_service().patched(serviceAccountName="mlservice-operator")
+    assert condition(planned(a_world(same_name, **elsewhere)), "Ready")["reason"] == "PredictorNotReady"

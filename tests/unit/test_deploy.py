@@ -107,6 +107,15 @@ def test_pod_meets_pod_security_restricted_and_cannot_write_its_image():
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def test_operator_is_told_which_account_is_its_own():
+    (container,) = the("Deployment")["spec"]["template"]["spec"]["containers"]
+    told = {v["name"]: v["valueFrom"]["fieldRef"]["fieldPath"] for v in container["env"]}
+    assert told == {
+        "MLSERVICE_LEASE_NAMESPACE": "metadata.namespace",
+        "MLSERVICE_SERVICE_ACCOUNT": "spec.serviceAccountName",
+    }
+
+
 def test_probes_ask_the_port_of_the_operators_server():
     (container,) = the("Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "http", "containerPort": Settings().http_port}]

@@ -87,6 +87,9 @@ class Reason(StrEnum):
     SERVICE_ACCOUNT_NOT_FOUND = "ServiceAccountNotFound"
     """The pods' ServiceAccount does not exist in this namespace."""
 
+    SERVICE_ACCOUNT_RESERVED = "ServiceAccountReserved"
+    """The pods would run under the operator's own ServiceAccount."""
+
     OPERATOR_FORBIDDEN = "OperatorForbidden"
     """The operator itself lacks a permission."""
 
@@ -181,6 +184,7 @@ WAITS_FOR_USER = frozenset(
         Reason.POD_SECURITY,
         Reason.ADMISSION_DENIED,
         Reason.SERVICE_ACCOUNT_NOT_FOUND,
+        Reason.SERVICE_ACCOUNT_RESERVED,
         Reason.OPERATOR_FORBIDDEN,
         Reason.REFUSED,
         Reason.FIELDS_CONTESTED,

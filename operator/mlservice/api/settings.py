@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     lease_namespace: str = "mlservice-system"
     """Namespace of the Lease by which one replica of the operator is elected."""
 
+    service_account: str = ""
+    """The operator's own ServiceAccount, under which no service's pods may run. Its namespace is that of the Lease.
+    deploy/ fills it in. Empty: nothing is refused."""
+
     workers: int = Field(default=16, ge=1, le=256)
     """Services handled at the same time."""
 

@@ -24,12 +24,14 @@ async def installed_settings(client: Client) -> tuple[Settings, str]:
             missing = f"namespace {mine.lease_namespace} has no Deployment {OPERATOR}"
             return mine, f"planned with the settings {PREFIX}* of this environment, since {missing}"
         variables: dict[str, str] = {}
-        for container in found["spec"]["template"]["spec"]["containers"]:
+        pod = found["spec"]["template"]["spec"]
+        for container in pod["containers"]:
             for source in container.get("envFrom", []):
                 name = source.get("configMapRef", {}).get("name", "")
                 config = await client.get(CONFIG_MAP, mine.lease_namespace, name) if name else None
                 variables |= (config or {}).get("data", {})
             variables |= {v["name"]: v["value"] for v in container.get("env", []) if "value" in v}
+        variables |= {f"{PREFIX}SERVICE_ACCOUNT": pod.get("serviceAccountName", "")}
     except ApiError as error:
         return mine, f"planned with the settings {PREFIX}* of this environment: {error.message}"
     known = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}

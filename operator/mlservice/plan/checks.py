@@ -8,7 +8,7 @@ import re
 from mlservice.api.meta import USER_CONTAINER, Object
 from mlservice.api.reasons import Reason
 from mlservice.plan.quantity import quantity
-from mlservice.plan.world import Invalid
+from mlservice.plan.world import Invalid, World
 
 PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 """IANA_SVC_NAME, https://www.rfc-editor.org/rfc/rfc6335#section-5.1"""
@@ -49,6 +49,19 @@ def check_quantities(spec: Object) -> None:
                         f"Container {container.get('name')}: resources.{kind}.{name} is {amount!r}, which is no "
                         "quantity: write a number with a unit if it needs one, such as 4, 500m or 64Gi",
                     )
+
+
+def check_account(spec: Object, world: World) -> None:
+    """Raise Invalid when the pods would run as the operator, and so have its rights in every namespace."""
+    ours = world.settings.service_account
+    # The API server takes the older name of the field, too.
+    named = {spec.get("serviceAccountName"), spec.get("serviceAccount")}
+    if ours and ours in named and world.service.namespace == world.settings.lease_namespace:
+        raise Invalid(
+            Reason.SERVICE_ACCOUNT_RESERVED,
+            f"The pods would run as {ours}, the operator's own ServiceAccount: leave serviceAccountName out of "
+            "predictor.template and of the runtime, or name another",
+        )
 
 
 def _invalid(what: str) -> Invalid:

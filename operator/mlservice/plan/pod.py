@@ -9,7 +9,7 @@ from mlservice.api.mlservice import ContainerResources, MLService, Release
 from mlservice.api.reasons import Reason
 from mlservice.api.runtime import MLServiceRuntime
 from mlservice.plan import storage
-from mlservice.plan.checks import check_ports, check_quantities
+from mlservice.plan.checks import check_account, check_ports, check_quantities
 from mlservice.plan.labels import predictor_labels
 from mlservice.plan.merge import strategic_merge
 from mlservice.plan.template import render
@@ -39,6 +39,7 @@ def pod_template(release: Release, world: World) -> Object:
     _check_port_names(spec["containers"], server)
     check_ports(server)
     check_quantities(spec)
+    check_account(spec, world)
     if claim:
         spec["volumes"] = _replacing(spec.get("volumes") or [], storage.volume(claim), "name")
         server["volumeMounts"] = _replacing(server.get("volumeMounts") or [], storage.mount(claim), "mountPath")
