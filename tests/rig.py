@@ -67,9 +67,9 @@ class Operator:
 class Project:
     """A namespace with the runtime `vllm-openai` in it."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, name: str = "") -> None:
         self.kube = kube
-        self.name = f"t-{uuid.uuid4().hex[:8]}"
+        self.name = name or f"t-{uuid.uuid4().hex[:8]}"
         kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}})
 
     def create(self, obj: Any) -> Object:
@@ -144,8 +144,8 @@ class Project:
         self.patch("Deployment", name, {"status": status}, "status")
 
 
-def install_crds(kube: Kube) -> None:
-    for file in sorted(CRDS.glob("*.yaml")):
+def install_crds(kube: Kube, folder: Path = CRDS) -> None:
+    for file in sorted(folder.glob("*.yaml")):
         install_crd(kube, yaml.safe_load(file.read_text()))
 
 

@@ -21,8 +21,9 @@ class ApiLevel:
     """etcd and kube-apiserver, on demand also controller-manager, scheduler and kwok, as a context manager.
 
     Everything ends when the `with` block does, and also when the owning process is killed: the supervisor holds a pipe
-    from it. `kubeconfig` is the administrator's. Without `controllers` nobody makes service accounts, so pods may be
-    created without one. `flags` are further ones of kube-apiserver, such as those of an audit log.
+    from it. `kubeconfig` is the administrator's, `etcd` the store's URL. Without `controllers` nobody makes service
+    accounts, so pods may be created without one. `flags` are further ones of kube-apiserver, such as those of an audit
+    log.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ApiLevel:
         self.owned = owned
         self.folder = folder or Path(tempfile.mkdtemp(prefix="mlservice-api-"))
         self.kubeconfig = self.folder / "pki" / "admin.kubeconfig"
+        self.etcd = ""
         self.supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -110,6 +112,7 @@ class ApiLevel:
 
     def _launch(self) -> None:
         etcd, peer, port, controllers, scheduler, kwok_port = ports.free(6)
+        self.etcd = f"http://127.0.0.1:{etcd}"
         plane = ControlPlane(self.folder, "127.0.0.1", port, etcd, peer, controllers, scheduler)
         plane.write_pki()
         # A loopback address is not allowed in the endpoints of the Service `kubernetes`, so nobody keeps them.
