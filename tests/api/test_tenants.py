@@ -12,7 +12,7 @@ import pytest
 import shipped
 from audit import Audit
 from builders import a_release, a_runtime, a_service
-from kube import Kube, Refused, eventually
+from kube import Kube, Refused, condition, eventually
 from local_cluster.apiserver import ApiLevel
 from local_cluster.pki import Authority
 from mlservice.api.meta import GROUP, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
@@ -277,15 +277,18 @@ def test_pods_never_run_as_the_operator(tenant, kube, operator):
     tenant.reason("ServiceAccountNotFound", "borrow")
     # Where eve is let into the operator's own namespace, the account is there.
     tenant.grant(shipped.NAMESPACE)
-    home = Project.__new__(Project)
-    home.kube, home.name = tenant.eve, shipped.NAMESPACE
     eventually("eve may write there", lambda: tenant.eve.api.request("GET", HOME)[0] == 200)
-    home.create(a_runtime())
+    tenant.make(a_runtime(), namespace=shipped.NAMESPACE)
     for field in ("serviceAccountName", "serviceAccount"):
         name = f"borrow-{field.lower()}"
-        home.create(a_service(name).patched(**{field: "mlservice-operator"}, automountServiceAccountToken=True))
-        home.reason("ServiceAccountReserved", name)
+        service = a_service(name).patched(**{field: "mlservice-operator"}, automountServiceAccountToken=True)
+        tenant.make(service, namespace=shipped.NAMESPACE)
+        eventually("it is refused", lambda n=name: ready_at_home(kube, n) == "ServiceAccountReserved")
         assert kube.get("Deployment", shipped.NAMESPACE, f"{name}-predict-v1") is None
+
+
+def ready_at_home(kube, name):
+    return condition(kube.get("MLService", shipped.NAMESPACE, name), "Ready").get("reason")
 
 
 HOME = f"/apis/{GROUP}/v1beta1/namespaces/{shipped.NAMESPACE}/mlservices"
