@@ -18,6 +18,15 @@ from mlservice.cli import plan
 from mlservice.cluster.deep_json import read_deep_json
 from mlservice.controller import operator
 
+ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {10: r"\n", 13: r"\r", 9: "\t"}
+
+
+class OneLine(logging.Formatter):
+    """A message quotes what users and their pods say: their line breaks must not look like lines of the operator."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return super().formatMessage(record).translate(ESCAPED)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
@@ -68,7 +77,9 @@ def _run() -> int:
     except ValidationError as error:
         print(f"A setting is wrong:\n{error}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[handler])
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         asyncio.run(operator.run(settings))
