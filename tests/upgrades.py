@@ -164,7 +164,7 @@ def record(commit: str) -> None:
         for service in services():
             name = service.manifest["metadata"]["name"]
             eventually(f"{name} is ready", lambda n=name: settled(project.get("MLService", n)), seconds=120)
-        operator.stop()
+        operator.end()
         WRITTEN.mkdir(exist_ok=True)
         objects = [with_kind(kind, obj) for kind in KEPT for obj in kube.list(kind, project.name)]
         (WRITTEN / f"{commit}.yaml").write_text(yaml.safe_dump_all(objects, sort_keys=False, width=120))
@@ -185,7 +185,7 @@ def run(commit: str) -> None:
             project.create({**manifest, "metadata": {"name": name}})
         all_settled(project, names)
         print(f"{commit} runs {SERVICES} services with {len(pods(project, names))} pods", flush=True)
-        older.stop()
+        older.end()
         install_crds(kube)
         newer = taken_over(project, names, Path(folder) / "newer.log", {}, "this build")
         change(project, names[0], "newer")
@@ -197,7 +197,7 @@ def run(commit: str) -> None:
         older = taken_over(project, resting, Path(folder) / "older.log", build.settings, commit)
         change(project, names[0], "older")
         all_settled(project, names)
-        older.stop()
+        older.end()
 
 
 def taken_over(project: Project, names: list[str], log: Path, settings: dict[str, str], build: str) -> Operator:
