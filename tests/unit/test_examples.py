@@ -19,8 +19,9 @@ def manifest(file: str) -> dict[str, Any]:
     return loaded
 
 
-def plan_of(folder: str) -> Plan:
+def plan_of(folder: str, **parameters: str) -> Plan:
     service, runtime, claim = (manifest(f"{folder}/{f}.yaml") for f in ("mlservice", "mlservice-runtime", "pvc"))
+    service["spec"]["releases"][0]["predictor"]["model"]["parameters"] |= parameters
     service["metadata"] |= {"uid": "uid-1", "generation": 1}
     return planned(
         World(
@@ -34,9 +35,10 @@ def plan_of(folder: str) -> Plan:
     )
 
 
-def pod(folder: str) -> dict[str, Any]:
+def pod(folder: str, **parameters: str) -> dict[str, Any]:
     name = manifest(f"{folder}/mlservice.yaml")["metadata"]["name"]
-    spec: dict[str, Any] = child(plan_of(folder), "Deployment", f"{name}-predict-v1")["spec"]["template"]["spec"]
+    deployment = child(plan_of(folder, **parameters), "Deployment", f"{name}-predict-v1")
+    spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return spec
 
 
@@ -61,12 +63,55 @@ def test_arguments(folder, length):
 
 
 @pytest.mark.parametrize("folder", ["vllm", "quickstart"])
-def test_a_pod_may_serve_on_drain_and_end_within_its_grace_period(folder):
+def test_a_pod_may_drain_and_end_within_its_grace_period(folder):
     spec = pod(folder)
     (server,) = spec["containers"]
-    drain = next(int(a.split("=")[1]) for a in server["args"] if a.startswith("--shutdown-timeout="))
-    settle = server["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert spec["terminationGracePeriodSeconds"] >= settle + drain + 10
+    hook = server["lifecycle"]["preStop"]["exec"]["command"]
+    assert hook[:4] == ["python3", "-m", "mlservice_runtime", "drain"]
+    parts = [part.partition("=") for part in (*hook, *server["args"])]
+    drained = [int(value) for name, _, value in parts if name in ("--settle", "--max", "--shutdown-timeout")]
+    assert len(drained) == 3
+    assert spec["terminationGracePeriodSeconds"] >= sum(drained) + 10
+
+
+@pytest.mark.parametrize("folder", ["vllm", "quickstart"])
+def test_probes_ask_for_what_they_decide(folder):
+    (server,) = pod(folder)["containers"]
+    probes = {kind: server[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert probes == {"startup": "/v2/health/ready", "readiness": "/v2/health/ready", "liveness": "/v2/health/live"}
+    # The server asks its engine for up to 2 s before it says that it hangs.
+    assert all(server[f"{kind}Probe"]["timeoutSeconds"] > 2 for kind in ("readiness", "liveness"))
+
+
+@pytest.mark.parametrize("folder", ["vllm", "quickstart"])
+def test_the_pod_is_restricted_and_may_write_where_it_must(folder):
+    spec = pod(folder)
+    (server,) = spec["containers"]
+    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert server["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    writable = {m["mountPath"]: volumes[m["name"]] for m in server["volumeMounts"] if not m.get("readOnly")}
+    assert writable.keys() == {"/dev/shm", "/tmp", "/cache"}
+    assert writable["/dev/shm"]["emptyDir"]["medium"] == "Memory"
+    assert writable["/dev/shm"]["emptyDir"]["sizeLimit"]
+
+
+@pytest.mark.parametrize("folder", ["vllm", "quickstart"])
+def test_origins_of_browsers_are_one_parameter(folder):
+    (server,) = pod(folder)["containers"]
+    assert "--allowed-origins=[]" in server["args"]
+    (server,) = pod(folder, ALLOWED_ORIGINS='["https://chat.example.com"]')["containers"]
+    assert '--allowed-origins=["https://chat.example.com"]' in server["args"]
+
+
+def test_the_hub_is_asked_only_where_a_parameter_says_so():
+    for parameters, offline in ({}, "1"), ({"ONLINE": "1"}, "0"):
+        (server,) = pod("vllm", **parameters)["containers"]
+        assert {"name": "HF_HUB_OFFLINE", "value": offline} in server["env"]
 
 
 def test_two_quickstart_pods_fit_on_two_cores():
@@ -84,3 +129,17 @@ def test_jobs_run_in_restricted_namespaces_and_fill_the_folder_that_is_served(fi
     claim = service["spec"]["releases"][0]["predictor"]["storage"]["pvc"]
     assert template["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["name"]
     assert claim["subPath"] in str(container)
+
+
+@pytest.mark.parametrize("folder", ["vllm", "quickstart"])
+def test_each_line_of_the_runtime_is_explained(folder):
+    page = (EXAMPLES.parent / "docs" / "runtime.md").read_text()
+    explained = page.partition("\n## In a pod\n")[2].partition("\n## ")[0]
+    template = manifest(f"{folder}/mlservice-runtime.yaml")["spec"]["template"]["spec"]
+    (server,) = template["containers"]
+    names = [arg.partition("=")[0] for arg in server["args"] if arg.startswith("--")]
+    names += [item["name"] for item in (*server["env"], *server["ports"])]
+    names += [mount["mountPath"] for mount in server["volumeMounts"]]
+    names += [field for field in server if field.endswith("Probe")] + list(server["lifecycle"])
+    names += [*template["securityContext"], *server["securityContext"], "terminationGracePeriodSeconds"]
+    assert [name for name in names if f"`{name}`" not in explained] == []

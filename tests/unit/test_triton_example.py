@@ -13,6 +13,8 @@ from mlservice.plan import Plan, World
 
 FOLDER = Path(__file__).parents[2] / "examples" / "triton-vllm"
 WAYS = ("nvidia", "ours", "cpu")
+RUNTIMES = {"nvidia": "nvidia", "ours": "../vllm", "cpu": "../quickstart"}
+CLAIMS = {"nvidia": "../vllm", "ours": "../vllm", "cpu": "../quickstart"}
 
 
 def manifest(file: str) -> dict[str, Any]:
@@ -21,17 +23,14 @@ def manifest(file: str) -> dict[str, Any]:
     return loaded
 
 
-def plan_of(way: str) -> Plan:
-    service, runtime = manifest(f"{way}/mlservice.yaml"), manifest(f"{way}/mlservice-runtime.yaml")
+def plan_of(way: str, settings: Settings | None = None) -> Plan:
+    service, runtime = manifest(f"{way}/mlservice.yaml"), manifest(f"{RUNTIMES[way]}/mlservice-runtime.yaml")
     service["metadata"] |= {"uid": "uid-1", "generation": 1}
-    claim = yaml.safe_load(
-        (FOLDER.parent / {"cpu": "quickstart"}.get(way, "vllm") / "pvc.yaml").read_text(),
-    )
-    claim["metadata"]["namespace"] = "default"
+    claim = manifest(f"{CLAIMS[way]}/pvc.yaml")
     return planned(
         World(
             service=MLService.model_validate(service),
-            settings=Settings(),
+            settings=settings or Settings(),
             runtimes={runtime["metadata"]["name"]: runtime},
             claims={claim["metadata"]["name"]: claim},
             children={},
@@ -92,9 +91,15 @@ def test_triton_reads_the_model_where_the_claim_is_mounted() -> None:
 
 
 @pytest.mark.parametrize("way", ["ours", "cpu"])
-def test_a_pod_may_drain_and_end_within_its_grace_period(way: str) -> None:
-    hook = server(way)["lifecycle"]["preStop"]["exec"]["command"]
-    parts = [part.partition("=") for part in (*hook, *server(way)["args"])]
-    drained = [int(value) for name, _, value in parts if name in ("--settle", "--max", "--shutdown-timeout")]
-    assert len(drained) == 3
-    assert pod(way)["terminationGracePeriodSeconds"] >= sum(drained) + 10
+def test_the_models_name_is_the_tutorials(way: str) -> None:
+    assert "--served-model-name=llama2vllm" in server(way)["args"]
+
+
+def test_a_grpc_route_leads_to_the_services_port_by_the_same_gateway_under_another_host() -> None:
+    settings = Settings(url="http://{name}.{namespace}.localhost", gateway="mlservice-system/mlservice")
+    made = child(plan_of("cpu", settings), "HTTPRoute", "llama2vllm")["spec"]
+    written = manifest("grpc-route.yaml")["spec"]
+    (parent,) = made["parentRefs"]
+    assert written["parentRefs"] == [{"name": parent["name"], "namespace": parent["namespace"]}]
+    assert written["rules"] == [{"backendRefs": [{"name": "llama2vllm", "port": 8001}]}]
+    assert not set(written["hostnames"]) & set(made["hostnames"])
