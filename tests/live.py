@@ -95,6 +95,24 @@ class Live(Project):
             tool("volume", name, "-n", self.name)
         self.create(yaml.safe_load((QUICKSTART / "pvc.yaml").read_text()) | {"metadata": {"name": name}})
 
+    def tiny_model(self) -> None:
+        """Make the quick start's model on its claim, by the commands of its README."""
+        if CLUSTER == "local":
+            tool("volume", "models", "-n", self.name)
+        self.sh(
+            """
+            kubectl apply -f pvc.yaml
+            kubectl create configmap make-model --from-file=make_model.py
+            kubectl apply -f make-model-job.yaml
+            kubectl wait --for=condition=complete --timeout=180s job/make-model""",
+            200,
+        )
+
+    def restricted(self) -> None:
+        """Enforce Pod Security `restricted` in the namespace."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.kube.api.merge(f"/api/v1/namespaces/{self.name}", {"metadata": {"labels": labels}})
+
     def url(self, name: str = "llama") -> str:
         return str(self.service(name)["status"]["address"]["url"])
 

@@ -8,24 +8,20 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import calls
+import tutorial
 from local_cluster import binaries, checkout, images
-from local_cluster.report import Failure, Stopwatch
+from local_cluster.report import Failure
+from shell import WATCH, create, forwarded, kubectl, show, step, tool, watch_until_ready
 
-HERE = Path(__file__).parent
 CLUSTER = os.environ.get("CLUSTER") or "local"
 IMAGES = ("operator", "vllm-cpu", "busybox")
 SERVICE = "tiny-llama"
-READY_SECONDS = 900
-WATCH = Stopwatch()
 
 
 def main() -> None:
@@ -59,20 +55,23 @@ def up() -> None:
     step("A tiny model on a PersistentVolumeClaim")
     put_model_on_claim()
     step("Two YAML files")
-    deploy()
+    kubectl("apply", "-f", "mlservice-runtime.yaml")
+    create("mlservice.yaml")
     step("Until READY is True")
-    watch_until_ready()
+    watch_until_ready("mlservice.yaml")
     step("Requests")
     ask()
     step("The same from a pod, by the service's name")
     ask_from_pod()
+    step("Triton's tutorial: the same runtime under the model's name llama2vllm")
+    tutorial.go_through()
     say_what_next()
 
 
 def down() -> None:
     """Remove what `up` made: all of a cluster that it made, from another one the example and the operator."""
     if CLUSTER == "current":
-        names = ("mlservice.yaml", "mlservice-runtime.yaml", "make-model-job.yaml", "pvc.yaml")
+        names = (tutorial.FILE, "mlservice.yaml", "mlservice-runtime.yaml", "make-model-job.yaml", "pvc.yaml")
         kubectl("delete", "--ignore-not-found", *(part for name in names for part in ("-f", name)))
         kubectl("delete", "--ignore-not-found", "configmap/make-model")
         tool("uninstall")
@@ -104,48 +103,11 @@ def put_model_on_claim() -> None:
     print(f"  A real Llama architecture with random weights (0.8 MB), made by a Job. {calls.NOISE}")
     tool("volume", "models")
     kubectl("apply", "-f", "pvc.yaml")
-    create = ["create", "configmap", "make-model", "--from-file=make_model.py", "--dry-run=client", "-o", "yaml"]
-    show("kubectl", *create, then="| kubectl apply -f -")
-    kubectl("apply", "-f", "-", given=kubectl(*create, shown=False), shown=False)
+    configmap = ["create", "configmap", "make-model", "--from-file=make_model.py", "--dry-run=client", "-o", "yaml"]
+    show("kubectl", *configmap, then="| kubectl apply -f -")
+    kubectl("apply", "-f", "-", given=kubectl(*configmap, shown=False), shown=False)
     kubectl("apply", "-f", "make-model-job.yaml")
     kubectl("wait", "--for=condition=complete", "--timeout=180s", "job/make-model")
-
-
-def deploy() -> None:
-    """Apply the runtime and create the service; one from an earlier run is put back to what the file says."""
-    kubectl("apply", "-f", "mlservice-runtime.yaml")
-    there = kubectl("get", "-f", "mlservice.yaml", "--ignore-not-found", "-o", "name", shown=False)
-    kubectl("replace" if there.strip() else "create", "-f", "mlservice.yaml")
-
-
-def watch_until_ready() -> None:
-    """Show `kubectl get -w` until its column READY says True."""
-    command = ["get", "-f", "mlservice.yaml", "-o", "wide", "-w"]
-    show("kubectl", *command)
-    ready = False
-    with subprocess.Popen(program(*command), cwd=HERE, env=environment(), stdout=subprocess.PIPE, text=True) as get:
-        assert get.stdout is not None
-        limit = threading.Timer(READY_SECONDS, get.terminate)
-        limit.start()
-        for line in get.stdout:
-            WATCH.say(line.rstrip())
-            ready = line.split()[1:2] == ["True"]
-            if ready:
-                break
-        limit.cancel()
-        get.terminate()
-    if not ready:
-        message = kubectl("get", "-f", "mlservice.yaml", "-o", "jsonpath=" + ready_message(), shown=False)
-        raise Failure(
-            f"{SERVICE} is not ready after {READY_SECONDS} s: {message}",
-            f"Look at its pods: kubectl describe pods -l mlservice.tensorstack.dev/name={SERVICE}",
-        )
-    print(f"  {kubectl('get', '-f', 'mlservice.yaml', '-o', 'jsonpath=' + ready_message(), shown=False)}")
-
-
-def ready_message() -> str:
-    """The JSONPath of the condition that says in words how the service is."""
-    return '{.status.conditions[?(@.type=="Ready")].message}'
 
 
 def ask() -> None:
@@ -166,17 +128,8 @@ def reachable(address: str) -> Iterator[str]:
     if not address.endswith(".svc.cluster.local"):
         yield address
         return
-    command = ["port-forward", f"svc/{SERVICE}", ":80"]
-    show("kubectl", *command)
-    with subprocess.Popen(program(*command), env=environment(), stdout=subprocess.PIPE, text=True) as forward:
-        assert forward.stdout is not None
-        line = forward.stdout.readline()  # Forwarding from 127.0.0.1:41234 -> 8000
-        try:
-            if "->" not in line:
-                raise Failure("kubectl could not forward a port.", "Its own message is above.")
-            yield f"http://{line.split()[2]}"
-        finally:
-            forward.terminate()
+    with forwarded(SERVICE, ":80") as ports:
+        yield f"http://{ports['8000']}"
 
 
 def ask_from_pod() -> None:
@@ -211,54 +164,6 @@ def say_what_next() -> None:
   make demo-down""")
     if CLUSTER == "local":
         print("\n  The nvidia.com/gpu of node-1 are make-believe: pods get scheduled onto them, nothing computes.")
-
-
-def step(title: str) -> None:
-    """Begin a part of the demo."""
-    print(flush=True)
-    WATCH.say(f"=== {title}")
-
-
-def show(*command: str, then: str = "") -> None:
-    """Print a command as a user would type it."""
-    print(f"  $ {shlex.join(command)} {then}".rstrip(), flush=True)
-
-
-def tool(*arguments: str) -> None:
-    """Run a verb of the cluster tool, which prints its own progress."""
-    show("python", "-m", "local_cluster", *arguments)
-    done = subprocess.run([sys.executable, "-m", "local_cluster", *arguments], check=False)
-    if done.returncode != 0:
-        raise Failure(f"`python -m local_cluster {' '.join(arguments)}` failed.", "The cause is above.")
-
-
-def kubectl(*arguments: str, given: str | None = None, shown: bool = True) -> str:
-    """Run the kubectl that was built here, in the folder of the manifests; shows and returns what it prints."""
-    if shown:
-        show("kubectl", *arguments)
-    done = subprocess.run(
-        program(*arguments), check=False, capture_output=True, text=True, input=given, cwd=HERE, env=environment()
-    )
-    if done.returncode != 0:
-        raise Failure(f"`kubectl {shlex.join(arguments)}` failed: {done.stderr.strip()}", look_further())
-    if shown and done.stdout.strip() and not done.stdout.startswith("{"):
-        print("  " + done.stdout.strip().replace("\n", "\n  "), flush=True)
-    return done.stdout
-
-
-def program(*arguments: str) -> list[str]:
-    """kubectl with arguments."""
-    return [str(binaries.path("kubectl")), *arguments]
-
-
-def environment() -> dict[str, str]:
-    """What kubectl needs to find the cluster."""
-    return {**os.environ, "KUBECONFIG": str(checkout.KUBECONFIG)}
-
-
-def look_further() -> str:
-    """Where the cause of most failures can be seen."""
-    return f"See: {binaries.path('kubectl')} --kubeconfig={checkout.KUBECONFIG} describe pods"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "triton-vllm"))
 
 import aiohttp
 from gpu_server import MODEL, STUCK_SECONDS, Server

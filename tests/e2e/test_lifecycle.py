@@ -114,8 +114,7 @@ def test_missing_claim_is_named_and_taken_as_soon_as_it_exists(live: Live):
 
 
 def test_namespace_with_pod_security_restricted_gets_the_refusal_as_a_message(live: Live):
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    live.kube.api.merge(f"/api/v1/namespaces/{live.name}", {"metadata": {"labels": labels}})
+    live.restricted()
     live.create(a_light_service())
 
     def refused() -> str:

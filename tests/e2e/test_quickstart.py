@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from kube import Kube
-from live import CLUSTER, QUICKSTART, Live, tool
+from live import CLUSTER, QUICKSTART, Live
 from local_cluster import images
 from openai import OpenAI
 
@@ -41,16 +41,7 @@ curl ${address}/v1/completions \
 def live(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A namespace where the quick start serves, by the commands of its README."""
     namespace = Live(kube, tmp_path_factory.mktemp("live"))
-    if CLUSTER == "local":
-        tool("volume", "models", "-n", namespace.name)
-    namespace.sh(
-        """
-        kubectl apply -f pvc.yaml
-        kubectl create configmap make-model --from-file=make_model.py
-        kubectl apply -f make-model-job.yaml
-        kubectl wait --for=condition=complete --timeout=180s job/make-model""",
-        200,
-    )
+    namespace.tiny_model()
     namespace.sh("kubectl apply -f mlservice-runtime.yaml; kubectl create -f mlservice.yaml")
     # kubectl prints what it gets first and what it sees later, and not what changes between the two.
     namespace.sh("kubectl wait --for=jsonpath='{.status.address.url}' -f mlservice.yaml --timeout=30s")
