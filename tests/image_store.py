@@ -35,14 +35,17 @@ class Store:
     def load(self, image: Image) -> None:
         load(self.state, image, Stopwatch())
 
-    def run(self, image: Image, *command: str, mounts: tuple[str, ...] = ()) -> str:
+    def run(
+        self, image: Image, *command: str, mounts: tuple[str, ...] = (), user: str = "", env: tuple[str, ...] = ()
+    ) -> str:
         """Run a command in a new container as the image's user, with a read-only root file system; its output."""
         self.load(image)
         self.runs += 1
         writable = [f"--mount=type=tmpfs,dst={path},options=mode=1777" for path in mounts if ":" not in path]
         bound = [path.split(":") for path in mounts if ":" in path]
         read_only = [f"--mount=type=bind,src={source},dst={path},options=rbind:ro" for source, path in bound]
-        options = ["--rm", "--read-only", *writable, *read_only]
+        options = ["--rm", "--read-only", *writable, *read_only, *(f"--env={variable}" for variable in env)]
+        options += [f"--user={user}"] if user else []
         return containerd.ctr(self.state, "run", *options, image.reference, f"test-{self.runs}", *command)
 
 

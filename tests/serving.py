@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 from local_cluster import checkout
-from local_cluster.images import python, vllm_runtime
+from local_cluster.images import python, vllm_cpu, vllm_runtime
 from local_cluster.images.recipe import Recipe, forget, kept
 from local_cluster.report import Failure, Stopwatch
 
@@ -104,7 +104,7 @@ def packages(watch: Stopwatch) -> Path:
                 assert made is not None
                 unpack(made, empty, watch)
             forget(folder.parent.glob("vllm-cpu-unpacked-*"), keep=0)
-    return folder / vllm_runtime.TARGET.lstrip("/")
+    return folder
 
 
 def unpack(recipe: Recipe, folder: Path, watch: Stopwatch) -> None:
@@ -145,7 +145,8 @@ def free_ports(count: int) -> list[int]:
 def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Serving]:
     """Run a server until the end of the context; `environment` goes on top of what the image sets."""
     watch = Stopwatch()
-    site, program = packages(watch), interpreter(watch)
+    image, program = packages(watch), interpreter(watch)
+    site, ours = (image / target.lstrip("/") for target in (vllm_cpu.TARGET, vllm_runtime.TARGET))
     unpack(vllm_runtime.RECIPE, folder / "wheel", watch)
     subprocess.run([sys.executable, MODEL_MAKER, folder / "model"], check=True, capture_output=True)
     port, http, grpc, metrics = ports = free_ports(4)
@@ -155,7 +156,7 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Servi
             **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
             **vllm_runtime.ENVIRONMENT,
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{folder / 'wheel' / vllm_runtime.TARGET.lstrip('/')}:{site}",
+            "PYTHONPATH": f"{folder / 'wheel' / vllm_runtime.TARGET.lstrip('/')}:{site}:{ours}",
             "HOME": str(folder),
             "XDG_CACHE_HOME": str(folder / "cache"),
             "HF_HOME": str(folder / "cache"),

@@ -41,6 +41,8 @@ def build(arguments: argparse.Namespace) -> None:
     for name in arguments.names:
         image = images.build(name, watch)
         print(f"{name} -> {image.reference} ({sum(layer.size for layer in image.layers) / 1e6:.0f} MB)")
+        for layer in image.layers:
+            print(f"  {layer.size / 1e6:8.1f} MB  {layer.path.parent.name.rpartition('-')[0]}")
     print(f"Next, into the cluster: python -m local_cluster load {' '.join(arguments.names)}")
 
 

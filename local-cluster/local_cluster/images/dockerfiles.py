@@ -1,7 +1,7 @@
 """The project's Dockerfiles, built with buildah: no Docker engine, no registry, and a base image of our own.
 
 Their instructions run as written, with two substitutions: the base is Debian's Python with pip instead of an image from
-a registry, and TORCH_INDEX is a folder that `torch_cpu` made. The GPU image is built on the CPU one.
+a registry, and TORCH_INDEX is a folder that `torch_cpu` made. The runtime is built on vLLM for CPU.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from local_cluster import checkout, packages
-from local_cluster.images import pip_base, torch_cpu
+from local_cluster.images import pip_base, torch_cpu, vllm_runtime
 from local_cluster.report import Failure, Stopwatch
 
 CERTIFICATES = "/etc/ssl/certs"
@@ -27,12 +27,20 @@ class Dockerfile:
     smoke: tuple[str, ...]
     expected: str
     base: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 ALL = (
     Dockerfile("operator", "operator/Dockerfile", ("python3", "-m", "mlservice", "--version"), "mlservice "),
     Dockerfile("vllm-cpu", "runtime-image/Dockerfile.cpu", ("vllm", "--version"), "0.32.0+cpu"),
-    Dockerfile("vllm", "runtime-image/Dockerfile", ("vllm", "--version"), "0.32.0+cpu", base="vllm-cpu"),
+    Dockerfile(
+        "vllm",
+        "runtime-image/Dockerfile",
+        ("python3", "-m", "mlservice_runtime", "check"),
+        "mlservice can be loaded",
+        base="vllm-cpu",
+        arguments=tuple(f"{name}={version}" for name, version in vllm_runtime.VERSIONS.items()),
+    ),
 )
 
 
@@ -62,6 +70,7 @@ class Buildah:
         with TemporaryDirectory() as folder:
             command = ["bud", "--layers", f"--file={checkout.ROOT / dockerfile.path}", f"--tag={tag(dockerfile.name)}"]
             command += [f"--build-arg=BASE_IMAGE={self.base(dockerfile)}", f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"]
+            command += [f"--build-arg={argument}" for argument in dockerfile.arguments]
             command.append(f"--volume={pip_configuration(Path(folder))}:/etc/pip.conf:ro")
             if dockerfile.name == "vllm-cpu":
                 index = torch_cpu.index(self.watch)
