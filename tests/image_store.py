@@ -1,11 +1,14 @@
 """An image store of one's own: containerd without Kubernetes and without a network, gone at the end."""
 
+import contextlib
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local_cluster import containerd
 from local_cluster.images.archive import Image
@@ -35,10 +38,30 @@ class Store:
     def load(self, image: Image) -> None:
         load(self.state, image, Stopwatch())
 
-    def run(
-        self, image: Image, *command: str, mounts: tuple[str, ...] = (), user: str = "", env: tuple[str, ...] = ()
-    ) -> str:
+    def run(self, image: Image, *command: str, **options: Any) -> str:
         """Run a command in a new container as the image's user, with a read-only root file system; its output."""
+        name, found = self.prepared(image, **options)
+        return containerd.ctr(self.state, "run", *found, image.reference, name, *command)
+
+    @contextmanager
+    def running(self, image: Image, *arguments: str, **options: Any) -> Iterator["Container"]:
+        """Run what the image runs, with these arguments and on this machine's network, as `run` does."""
+        name, found = self.prepared(image, **options)
+        command = ["ctr", "-a", str(self.state.containerd_socket), "-n", containerd.NAMESPACE, "run", "--net-host"]
+        command += [*found, image.reference, name, *image.settings["Entrypoint"], *arguments]
+        log = self.state.root / f"{name}.log"
+        with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+            container = Container(self.state, name, process, log)
+            try:
+                yield container
+            finally:
+                with contextlib.suppress(Failure):
+                    container.signal("SIGKILL")
+
+    def prepared(
+        self, image: Image, mounts: tuple[str, ...] = (), user: str = "", env: tuple[str, ...] = ()
+    ) -> tuple[str, list[str]]:
+        """A name for a container and the options of `ctr run`."""
         self.load(image)
         self.runs += 1
         writable = [f"--mount=type=tmpfs,dst={path},options=mode=1777" for path in mounts if ":" not in path]
@@ -46,7 +69,21 @@ class Store:
         read_only = [f"--mount=type=bind,src={source},dst={path},options=rbind:ro" for source, path in bound]
         options = ["--rm", "--read-only", *writable, *read_only, *(f"--env={variable}" for variable in env)]
         options += [f"--user={user}"] if user else []
-        return containerd.ctr(self.state, "run", *options, image.reference, f"test-{self.runs}", *command)
+        return f"test-{self.runs}", options
+
+
+@dataclass
+class Container:
+    """One that runs; `process` ends with it."""
+
+    state: State
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def signal(self, name: str) -> None:
+        """Send a signal to its process 1."""
+        containerd.ctr(self.state, "task", "kill", f"--signal={name}", self.name)
 
 
 @contextmanager

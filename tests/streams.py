@@ -22,12 +22,12 @@ class Streams:
     (status 200) and are not; `refused` those that did not begin. Both hold what was seen instead, counted.
     """
 
-    def __init__(self, url: str, model: str, count: int) -> None:
+    def __init__(self, url: str, model: str, count: int, tokens: tuple[int, int] = TOKENS) -> None:
         parts = urllib.parse.urlsplit(url)
         # By address with the Host header: Python resolves *.localhost on some systems only.
         local = (parts.hostname or "").endswith(".localhost")
         self.url = f"http://{f'127.0.0.1:{parts.port or 80}' if local else parts.netloc}/v1/completions"
-        self.host, self.model, self.count = parts.netloc, model, count
+        self.host, self.model, self.count, self.tokens = parts.netloc, model, count, tokens
         self.running = self.whole = 0
         self.cut: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class Streams:
     async def one_after_the_other(self, session: aiohttp.ClientSession, seed: int) -> None:
         draw = random.Random(seed)
         while not self.ending:
-            await self.stream(session, draw.randint(*TOKENS))
+            await self.stream(session, draw.randint(*self.tokens))
 
     async def stream(self, session: aiohttp.ClientSession, tokens: int) -> None:
         body = {"model": self.model, "prompt": "a", "max_tokens": tokens, "ignore_eos": True, "stream": True}

@@ -1,17 +1,24 @@
-"""What the runtime's image promises: what it holds, what is pulled again, whose it is, and that it stays at home."""
+"""What the runtime's image promises: what it holds, what is pulled again, whose it is, how it ends, where it asks."""
 
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from image_store import Store
+from image_store import Container, Store
 from local_cluster import images
 from local_cluster.images import vllm_cpu, vllm_runtime
 from local_cluster.images.archive import Image
+from serving import MODEL_MAKER, free_ports, wait_until
+from streams import Streams
 
 pytestmark = pytest.mark.timeout(1500)  # what is not in the cache is built by the first test that needs it
 
@@ -86,3 +93,37 @@ def test_caches_of_the_image_are_where_it_may_write(image: Image) -> None:
     paths = [value for _, _, value in (v.partition("=") for v in image.settings["Env"]) if value.startswith("/")]
     code = {vllm_cpu.TARGET, f"{vllm_cpu.TARGET}/bin:/usr/local/bin:/usr/bin:/bin"}
     assert [path for path in paths if path not in code and path.split("/")[1] not in ("tmp", "cache")] == []
+
+
+@contextmanager
+def served(store: Store, image: Image, folder: Path) -> Iterator[tuple[Container, str]]:
+    """The image as process 1 with the tiny model, for a user that nobody knows; the container and its URL."""
+    subprocess.run([sys.executable, MODEL_MAKER, folder / "model"], check=True, capture_output=True)
+    folder.chmod(0o755)
+    port, http, grpc, metrics = free_ports(4)
+    env = [f"MLSERVICE_RUNTIME_{name}_PORT={at}" for name, at in (("HTTP", http), ("GRPC", grpc), ("METRICS", metrics))]
+    env += ["VLLM_CPU_KVCACHE_SPACE=1", "VLLM_CPU_OMP_THREADS_BIND=nobind", "OMP_NUM_THREADS=1"]
+    arguments = ["/model", "--served-model-name=tiny", "--host=127.0.0.1", f"--port={port}", "--dtype=bfloat16"]
+    arguments += ["--max-model-len=4096", "--enforce-eager", "--shutdown-timeout=3"]
+    mounts = ("/tmp", "/cache", "/dev/shm", f"{folder / 'model'}:/model")
+    with store.running(image, *arguments, mounts=mounts, user="54321:54321", env=tuple(env)) as container:
+        yield container, f"http://127.0.0.1:{port}"
+
+
+def is_ready(container: Container, url: str) -> bool:
+    assert container.process.poll() is None, container.log.read_text()[-3000:]
+    try:
+        return httpx2.get(f"{url}/v2/health/ready").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def test_a_stop_signal_ends_it_within_its_budget_though_streams_run(store: Store, image: Image, tmp_path: Path) -> None:
+    with served(store, image, tmp_path) as (container, url):
+        wait_until(lambda: is_ready(container, url), 300)
+        with Streams(url, "tiny", 8, tokens=(3000, 3500)) as streams:
+            streams.ending = True
+            container.signal("SIGTERM")
+            # 3 s for what runs and 10 s for vLLM's end, on a quiet machine.
+            container.process.wait(60)
+    assert streams.whole + streams.cut.total() == 8
