@@ -20,6 +20,8 @@ from mlservice_runtime.listeners import Listeners
 from mlservice_runtime.settings import Settings
 from mlservice_runtime.triton_http import TritonHttp
 
+CLOSING_SECONDS = 3
+
 
 class Plugin:
     """One of these is made for each process that serves HTTP."""
@@ -69,7 +71,18 @@ class Plugin:
         """vLLM is about to listen: so do we."""
         await self.drain.open()
         await self.listeners.open()
+        self.bound_the_end()
         self.health.serving = True
+
+    def bound_the_end(self) -> None:
+        """Bound how long vLLM's server waits for open responses when it is stopped.
+
+        vLLM stops its engine first, after --shutdown-timeout by force, and then waits without limit for responses that
+        nobody will finish (vllm/entrypoints/launchers/launcher.py: serve_http).
+        """
+        server = getattr(self.app.state, "server", None)
+        if server is not None:
+            server.config.timeout_graceful_shutdown = CLOSING_SECONDS
 
     async def closed(self) -> None:
         """vLLM has answered its last request."""
