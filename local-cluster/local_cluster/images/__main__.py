@@ -62,6 +62,8 @@ def build_dockerfiles(_: argparse.Namespace) -> None:
         if dockerfile.expected not in output:
             raise Failure(f"The image of {dockerfile.path} printed {output!r}.", f"Expected: {dockerfile.expected}")
         print(f"{dockerfile.path}: `{' '.join(dockerfile.smoke)}` prints {output}")
+        for instruction, size in buildah.layers(dockerfile):
+            print(f"  {size / 1e6:8.1f} MB  {instruction[:100]}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Their instructions run as written, with two substitutions: the base is Debian's 
 a registry, and TORCH_INDEX is a folder that `torch_cpu` made. The runtime is built on vLLM for CPU.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -84,6 +85,14 @@ class Buildah:
             self.run("rmi", "--prune")  # what an older Dockerfile left
         self.watch.say(f"{dockerfile.path}: built in {self.watch.elapsed - started:.0f} s")
         return output
+
+    def layers(self, dockerfile: Dockerfile) -> list[tuple[str, int]]:
+        """The layers of a built image, lowest first: the instruction that made each, and its size in bytes."""
+        config = json.loads(self.run("inspect", "--type=image", tag(dockerfile.name)))["OCIv1"]
+        stored = json.loads((self.store / "root" / "overlay-layers" / "layers.json").read_text())
+        sizes = {layer.get("diff-digest"): layer.get("diff-size", 0) for layer in stored}
+        made = [entry.get("created_by", "") for entry in config["history"] if not entry.get("empty_layer")]
+        return [(by, sizes[digest]) for by, digest in zip(made, config["rootfs"]["diff_ids"], strict=True)]
 
     def base(self, dockerfile: Dockerfile) -> str:
         """The image a Dockerfile begins with: another one's result, or Debian's Python with pip, put into the store."""
