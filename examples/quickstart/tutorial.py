@@ -1,6 +1,7 @@
 """The demo's second half: what Triton's vLLM tutorial asks, of our runtime under the tutorial's model name."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -23,8 +24,8 @@ def go_through() -> None:
     create(FILE)
     watch_until_ready(FILE)
     logs = ["logs", "-l", f"mlservice.tensorstack.dev/name={SERVICE}", "--tail=-1"]
-    show("kubectl", *logs, then="| grep Started")
-    started = [line for line in kubectl(*logs, shown=False).splitlines() if "Started " in line]
+    show("kubectl", *logs, then="| grep 'Started .*Service at'")
+    started = [line for line in kubectl(*logs, shown=False).splitlines() if re.search("Started .*Service at", line)]
     print("".join(f"  {line}\n" for line in started), end="", flush=True)
     pairs = [f"{port if is_free(int(port)) else ''}:{target}" for port, target in PORTS.items()]
     with forwarded(SERVICE, *pairs) as ports:

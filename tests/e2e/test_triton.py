@@ -65,7 +65,7 @@ def curl(line: str) -> str:
 
 
 def test_the_log_has_the_three_lines_of_tritons_start(live: Live):
-    command = re.search(r"^kubectl logs .*Started$", README, re.MULTILINE)
+    command = re.search(r"^kubectl logs .*Started .*$", README, re.MULTILINE)
     assert command
     started = [line.partition("Started ")[2] for line in live.sh(command[0]).splitlines()]
     wanted = {"GRPCInferenceService at 0.0.0.0:8001", "HTTPService at 0.0.0.0:8000", "Metrics Service at 0.0.0.0:8002"}
