@@ -44,7 +44,7 @@ TABLE: dict[Access, tuple[str, ...]] = {
         # Only with VLLM_SERVER_DEV_MODE or a profiler, so somebody asked for them
         r"/(sleep|wake_up|is_sleeping|release_kv_cache_memory|reset_(prefix|mm|encoder)_cache|collective_rpc)",
         r"/(pause|resume|is_paused|start_profile|stop_profile)",
-        # Ours; a `generate` waits for the engine in the call it makes of /v1/completions
+        # Ours; what a `generate` waits for is noted where the engine's outputs are read
         r"/v2/?",
         r"/v2/health/.*",
         r"/v2/models/.*",

@@ -1,15 +1,11 @@
-"""An inference as a request to vLLM's /v1/completions, and its answers as tensors. Pure.
-
-The OpenAI route is vLLM's most stable interface: its validation, admission control, LoRA adapters and metrics apply.
-"""
+"""An inference as a request to vLLM's completions, and its answers as tensors. Pure."""
 
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlservice_runtime.errors import failed, from_openai
+from mlservice_runtime.errors import failed
 from mlservice_runtime.inference import OUTPUTS, Inference
 from mlservice_runtime.tensors import Tensor
 
@@ -27,42 +23,45 @@ PARAMETERS: dict[str, type] = {
     "stop": str,
 }
 RENAMED = {"extra_args": "vllm_xargs"}
-DETAILS = frozenset({"cumulative_logprob", "logprobs", "num_input_tokens", "num_output_tokens"})
+LEAST = -9999.0  # what vLLM's own routes write for a log probability of minus infinity
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one response says of one of the `n` answers; in a stream, what is new."""
+    """What one response says of one of the `n` answers; in a stream, what is new.
+
+    These are fields of vllm.outputs.CompletionOutput; the engine's own objects are used as they are.
+    """
 
     text: str = ""
+    token_ids: Sequence[int] = ()
+    cumulative_logprob: float | None = None
+    logprobs: Sequence[Mapping[int, Any]] | None = None
     finish_reason: str | None = None
-    token_ids: tuple[int, ...] = ()
-    logprobs: tuple[dict[str, Any], ...] = ()
-    cumulative_logprob: float = 0.0
+
+
+NOTHING = Choice()
 
 
 @dataclass(frozen=True)
 class Answer:
     """One response."""
 
-    choices: tuple[Choice, ...]
+    choices: Sequence[Choice]
     num_input_tokens: int = 0
     final: bool = True
 
 
-def body(asked: Inference) -> bytes:
+def request(asked: Inference) -> dict[str, Any]:
     """The completion request; raises TritonError for a parameter that is not vLLM's."""
-    request: dict[str, Any] = {"model": asked.lora or asked.model, "prompt": asked.text, "stream": asked.stream}
+    made: dict[str, Any] = {"model": asked.lora or asked.model, "prompt": asked.text, "stream": asked.stream}
     for name, value in asked.parameters.items():
         if name not in PARAMETERS:
             raise failed(f"Unexpected keyword argument '{name}': it is no sampling parameter")
-        request[RENAMED.get(name, name)] = parameter(name, value)
-    if not DETAILS.isdisjoint(asked.outputs):
-        request["return_token_ids"] = True
+        made[RENAMED.get(name, name)] = parameter(name, value)
     if {"cumulative_logprob", "logprobs"} & set(asked.outputs):
-        request.setdefault("logprobs", 0)
-        request["return_tokens_as_token_ids"] = True
-    return json.dumps(request).encode()
+        made.setdefault("logprobs", 0)
+    return made
 
 
 def parameter(name: str, value: Any) -> Any:
@@ -79,55 +78,23 @@ def parameter(name: str, value: Any) -> Any:
         raise failed(f"parameter '{name}' must be {wanted}, it is {value!r}") from None
 
 
-def answer(document: dict[str, Any]) -> Answer:
-    """The answer of a request without `stream`."""
-    choices = sorted(document["choices"], key=lambda choice: int(choice["index"]))
-    return Answer(tuple(map(a_choice, choices)), len(choices[0].get("prompt_token_ids") or ()))
+class Answers:
+    """Makes answers of what the engine puts out for one request."""
 
-
-class Stream:
-    """Makes answers of the events of a stream, one of each, the last of them final."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.unfinished = set(range(count))
+    def __init__(self, asked: Inference) -> None:
+        count = asked.parameters.get("n", 1)
+        self.count = int(count) if str(count).isdecimal() else 1
         self.num_input_tokens = 0
 
-    def answers(self, event: bytes) -> Iterator[Answer]:
-        """The answers in one server-sent event; raises TritonError for an event that tells of an error."""
-        data = event.strip().removeprefix(b"data:").strip()
-        if not data or data == b"[DONE]" or data.startswith(b":"):
-            return
-        document = json.loads(data)
-        if "error" in document:
-            raise from_openai(int(document["error"].get("code") or 500), document)
-        for choice in document["choices"]:
-            self.num_input_tokens = self.num_input_tokens or len(choice.get("prompt_token_ids") or ())
-            if choice.get("finish_reason"):
-                self.unfinished.discard(choice["index"])
-            choices = [Choice()] * self.count
-            choices[choice["index"]] = a_choice(choice)
-            yield Answer(tuple(choices), self.num_input_tokens, final=not self.unfinished)
-
-
-def a_choice(choice: dict[str, Any]) -> Choice:
-    text, finish_reason = choice["text"], choice.get("finish_reason")
-    token_ids = tuple(choice.get("token_ids") or ())
-    logprobs = choice.get("logprobs")
-    if not logprobs:
-        return Choice(text, finish_reason, token_ids)
-    positions = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
-    told = tuple(position(*at) for at in positions)
-    return Choice(text, finish_reason, token_ids, told, math.fsum(logprobs["token_logprobs"]))
-
-
-def position(token: str, logprob: float, top: dict[str, float] | None) -> dict[str, Any]:
-    """Token ids with their log probabilities; the rank of a sampled one that is not among the first is unknown."""
-    ranked = sorted((top or {}).items(), key=lambda item: -item[1])
-    found = {token: {"logprob": logprob, "rank": None}} | {
-        name: {"logprob": value, "rank": rank} for rank, (name, value) in enumerate(ranked, 1)
-    }
-    return {name.removeprefix("token_id:"): entry for name, entry in found.items()}
+    def answer(self, output: Any) -> Answer:
+        """The answer in one vllm.outputs.RequestOutput; raises TritonError for one that tells of an error."""
+        self.num_input_tokens = self.num_input_tokens or len(output.prompt_token_ids or ())
+        choices: list[Choice] = [NOTHING] * self.count
+        for choice in output.outputs:
+            if choice.finish_reason == "error":
+                raise failed("Internal server error")
+            choices[choice.index] = choice
+        return Answer(choices, self.num_input_tokens, output.finished)
 
 
 def outputs(asked: Inference, given: Answer) -> list[Tensor]:
@@ -149,10 +116,18 @@ def values(name: str, asked: Inference, given: Answer) -> list[Any]:
         case "finish_reason":
             return [str(choice.finish_reason).encode() for choice in choices]
         case "cumulative_logprob":
-            return [choice.cumulative_logprob for choice in choices]
+            return [choice.cumulative_logprob or 0.0 for choice in choices]
         case "logprobs":
-            return [json.dumps(choice.logprobs).encode() for choice in choices]
+            return [json.dumps(choice.logprobs and [*map(position, choice.logprobs)]).encode() for choice in choices]
         case "num_input_tokens":
             return [given.num_input_tokens]
         case _:
             return [len(choice.token_ids) for choice in choices]
+
+
+def position(logprobs: Mapping[int, Any]) -> dict[int, dict[str, Any]]:
+    """The candidates for one token, vllm.logprobs.Logprob by token id; JSON has no infinity, nor has vLLM's own."""
+    return {
+        token: {"logprob": max(one.logprob, LEAST), "rank": one.rank, "decoded_token": one.decoded_token}
+        for token, one in logprobs.items()
+    }

@@ -1,7 +1,7 @@
 """The outermost middleware: keys, sizes, what is in flight. It stands before vLLM's own, which guards prefixes only."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from fastapi import HTTPException
@@ -9,12 +9,13 @@ from fastapi import HTTPException
 from mlservice_runtime.access import Access, access
 from mlservice_runtime.activity import Activity
 from mlservice_runtime.health import Health
-from mlservice_runtime.inner import EXTENSION, App, Message
 from mlservice_runtime.keys import Keys
 from mlservice_runtime.settings import Settings
 
+Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Gate:
@@ -44,9 +45,7 @@ class Gate:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         kind = access(path)
-        if EXTENSION in scope.get("extensions", ()):
-            await self.watched(kind, scope, receive, send)
-        elif refusal := self.refusal(kind, path, scope):
+        if refusal := self.refusal(kind, path, scope):
             await refuse(scope, send, *refusal)
         elif kind in (Access.HEALTH, Access.METRICS):
             # vLLM's own middleware guards /v2, so the key is added for it.

@@ -10,8 +10,7 @@ from pathlib import Path
 import grpc
 import uvicorn
 
-from mlservice_runtime.gate import Receive, Send, refuse
-from mlservice_runtime.inner import App, Message
+from mlservice_runtime.gate import App, Message, Receive, Send, refuse
 from mlservice_runtime.log import logger
 from mlservice_runtime.settings import Settings
 

@@ -19,6 +19,7 @@ from mlservice_runtime.keys import Keys
 from mlservice_runtime.listeners import Listeners
 from mlservice_runtime.settings import Settings
 from mlservice_runtime.triton_http import TritonHttp
+from mlservice_runtime.vllm_serving import VllmServing
 
 CLOSING_SECONDS = 3
 
@@ -47,8 +48,8 @@ class Plugin:
         """Tie everything together: the engine is up, the application is complete and not served yet."""
         keys = Keys(args.api_key or [os.environ.get("VLLM_API_KEY", "")])
         names = tuple(args.served_model_name or [args.model])
-        key = keys.all[0] if keys.all else None
-        self.generation = Generation(self.app, names, key, lora_enabled=bool(args.enable_lora))
+        serving = VllmServing(self.app)
+        self.generation = Generation(serving, self.activity, names, lora_enabled=bool(args.enable_lora))
         self.health.engine = engine_client
         service = triton_grpc.server(
             triton_grpc.TritonGrpc(self.generation, self.health, self.activity), keys, self.settings.max_body_bytes

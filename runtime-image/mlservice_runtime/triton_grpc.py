@@ -18,8 +18,7 @@ from mlservice_runtime.generation import DECOUPLED_GRPC, Generation
 from mlservice_runtime.health import Health
 from mlservice_runtime.keys import Keys
 from mlservice_runtime.log import logger
-
-BUFFERED = 64  # responses of one stream that its client has not read yet
+from mlservice_runtime.vllm_serving import Header
 
 
 class TritonGrpc(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -81,32 +80,34 @@ class TritonGrpc(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await context.abort(status(error), error.message)
             return infer_grpc.response(asked, completion.outputs(asked, answer))
 
-    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> None:
         """Requests of one stream run beside each other; their responses come as they are made, in order for each."""
-        responses: asyncio.Queue[Any] = asyncio.Queue(BUFFERED)
-        reading = asyncio.create_task(self.read(requests, responses, context))
-        try:
-            while (response := await responses.get()) is not None:
-                if isinstance(response, TritonError):
-                    await context.abort(status(response), response.message)
-                yield response
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-    async def read(self, requests: AsyncIterator[Any], responses: asyncio.Queue[Any], context: Any) -> None:
-        """Start each request when it comes; None follows the last response of all."""
         given = headers(context)
         close_on_error = (b"triton_grpc_error", b"true") in given
-        async with asyncio.TaskGroup() as running:
-            async for request in requests:
-                running.create_task(self.respond(request, responses, given, close_on_error))
-        await responses.put(None)
+        # gRPC takes one response at a time; who waits for it takes nothing from the engine.
+        writing = asyncio.Lock()
+
+        async def write(response: Any) -> None:
+            async with writing:
+                try:
+                    await context.write(response)
+                except grpc.aio.InternalError as error:  # the client is gone; gRPC is about to cancel us
+                    raise asyncio.CancelledError from error
+
+        try:
+            async with asyncio.TaskGroup() as running:
+                async for request in requests:
+                    running.create_task(self.respond(request, write, given, close_on_error))
+        except ExceptionGroup as errors:
+            error = errors.exceptions[0]
+            if not isinstance(error, TritonError):
+                raise
+            await context.abort(status(error), error.message)
 
     async def respond(
-        self, request: Any, responses: asyncio.Queue[Any], given: list[tuple[bytes, bytes]], close_on_error: bool
+        self, request: Any, write: Callable[[Any], Awaitable[None]], given: list[Header], close_on_error: bool
     ) -> None:
-        """Put all responses to one request. An error is one too: the stream goes on, unless its client wants less."""
+        """Write all responses to one request. An error is one too, unless the client wants it to end the stream."""
         started = False
         with self.activity.request():
             try:
@@ -117,15 +118,16 @@ class TritonGrpc(service_pb2_grpc.GRPCInferenceServiceServicer):
                     async for answer in answers:
                         final = answer.final
                         response = infer_grpc.response(asked, completion.outputs(asked, answer))
-                        await responses.put(streamed(response, final))
+                        await write(streamed(response, final))
                 if not final and infer_grpc.wants_empty_final(request):
-                    await responses.put(streamed(infer_grpc.response(asked, []), True))
-            except TritonError as error:
-                await responses.put(error if close_on_error else refused(request, error, started))
-            except Exception:
-                logger.exception("A request on a stream failed")
-                broken = TritonError(Code.INTERNAL, "internal error, see the server's log")
-                await responses.put(broken if close_on_error else refused(request, broken, started))
+                    await write(streamed(infer_grpc.response(asked, []), True))
+            except Exception as error:
+                if not isinstance(error, TritonError):
+                    logger.exception("A request on a stream failed")
+                    error = TritonError(Code.INTERNAL, "internal error, see the server's log")
+                if close_on_error:
+                    raise error from None
+                await write(refused(request, error, started))
 
 
 class HealthService(health_pb2_grpc.HealthServicer):
@@ -175,7 +177,7 @@ def refused(request: Any, error: TritonError, started: bool) -> Any:
     return service_pb2.ModelStreamInferResponse(error_message=error.message, infer_response=response)
 
 
-def headers(context: Any) -> list[tuple[bytes, bytes]]:
+def headers(context: Any) -> list[Header]:
     """Metadata as HTTP headers."""
     return [
         (name.encode(), value if isinstance(value, bytes) else value.encode())

@@ -1,7 +1,9 @@
 """Triton's protocol as pure functions: requests read and refused, answers written. Texts and codes are Triton's."""
 
 import json
+import math
 import struct
+from types import SimpleNamespace as Namespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from mlservice_runtime import completion, generate_json, infer_grpc, infer_json
-from mlservice_runtime.completion import Answer, Choice, Stream
+from mlservice_runtime.completion import Answer, Answers, Choice
 from mlservice_runtime.errors import Code, TritonError, from_openai
 from mlservice_runtime.inference import Inference
 from mlservice_runtime.tensors import FORMATS, Tensor, pack, unpack
@@ -104,7 +106,7 @@ class TestGenerate:
 class TestCompletion:
     def test_text_is_read_as_what_the_parameter_is(self) -> None:
         given = {"temperature": "0.1", "max_tokens": "100", "ignore_eos": "true", "stop_token_ids": "[1]", "stop": "x"}
-        body = json.loads(completion.body(Inference("m", "p", parameters=given)))
+        body = completion.request(Inference("m", "p", parameters=given))
         del body["model"], body["prompt"], body["stream"]
         assert body == {"temperature": 0.1, "max_tokens": 100, "ignore_eos": True, "stop_token_ids": [1], "stop": "x"}
 
@@ -119,7 +121,7 @@ class TestCompletion:
     )
     def test_a_parameter_that_is_none(self, parameter: dict[str, Any], text: str) -> None:
         with pytest.raises(TritonError, match=f"Error generating stream: {text}"):
-            completion.body(Inference("m", "p", parameters=parameter))
+            completion.request(Inference("m", "p", parameters=parameter))
 
     def test_the_prompt_is_prepended_unless_excluded_or_streamed(self) -> None:
         answer = Answer((Choice("b"),))
@@ -131,29 +133,36 @@ class TestCompletion:
         assert [completion.outputs(one, answer)[0].values for one in asked] == [[b"ab"], [b"b"], [b"b"]]
 
     def test_a_stream_of_two_answers_is_final_when_both_are(self) -> None:
-        stream = Stream(2)
-        events = [event(0, "a"), event(1, "b", "stop"), b": keep-alive", event(0, "c", "length"), b"data: [DONE]"]
-        answers = [answer for one in events for answer in stream.answers(one)]
-        assert [[choice.text for choice in answer.choices] for answer in answers] == [["a", ""], ["", "b"], ["c", ""]]
-        assert [answer.final for answer in answers] == [False, False, True]
+        answers = Answers(Inference("m", "p", parameters={"n": "2"}))
+        found = [
+            answers.answer(output({0: Choice("a")}, prompt_token_ids=[1, 2, 3])),
+            answers.answer(output({1: Choice("b", finish_reason="stop")})),
+            answers.answer(output({0: Choice("c", finish_reason="length")}, finished=True)),
+        ]
+        assert [[choice.text for choice in answer.choices] for answer in found] == [["a", ""], ["", "b"], ["c", ""]]
+        assert [answer.final for answer in found] == [False, False, True]
+        assert {answer.num_input_tokens for answer in found} == {3}
 
     def test_an_error_in_a_stream(self) -> None:
-        with pytest.raises(TritonError, match="Error generating stream: the engine died"):
-            list(Stream(1).answers(b'data: {"error": {"message": "the engine died", "code": 500}}'))
+        with pytest.raises(TritonError, match="Error generating stream: Internal server error"):
+            Answers(Inference("m", "p")).answer(output({0: Choice(finish_reason="error")}, finished=True))
 
     def test_details_are_those_of_the_tokens(self) -> None:
-        logprobs = {
-            "tokens": ["token_id:5"],
-            "token_logprobs": [-1.5],
-            "top_logprobs": [{"token_id:9": -0.5, "token_id:5": -1.5}],
-        }
-        choice = {"index": 0, "text": "x", "finish_reason": "length", "token_ids": [5], "logprobs": logprobs}
-        answer = completion.answer({"choices": [choice | {"prompt_token_ids": [1, 2]}]})
+        sampled = Namespace(logprob=-1.5, rank=2, decoded_token="x")
+        other = Namespace(logprob=-math.inf, rank=1, decoded_token="y")
+        positions = [{5: sampled, 9: other}]
         names = ("finish_reason", "cumulative_logprob", "logprobs", "num_input_tokens", "num_output_tokens")
-        finish, cumulative, told, inputs, outputs = completion.outputs(Inference("m", "p", outputs=names), answer)
+        asked = Inference("m", "p", outputs=names)
+        answer = Answers(asked).answer(
+            output({0: Choice("x", [5], -1.5, positions, "length")}, prompt_token_ids=[1, 2])
+        )
+        finish, cumulative, told, inputs, outputs = completion.outputs(asked, answer)
         assert [finish.values, cumulative.values, inputs.values, outputs.values] == [[b"length"], [-1.5], [2], [1]]
         assert json.loads(told.values[0]) == [
-            {"5": {"logprob": -1.5, "rank": 2}, "9": {"logprob": -0.5, "rank": 1}},
+            {
+                "5": {"logprob": -1.5, "rank": 2, "decoded_token": "x"},
+                "9": {"logprob": -9999.0, "rank": 1, "decoded_token": "y"},
+            }
         ]
 
     def test_a_full_queue_stays_a_reason_to_try_again(self) -> None:
@@ -161,9 +170,10 @@ class TestCompletion:
         assert from_openai(400, {"error": {"message": "bad"}}).message == "Error generating stream: bad"
 
 
-def event(index: int, text: str, finish_reason: str | None = None) -> bytes:
-    choice = {"index": index, "text": text, "finish_reason": finish_reason}
-    return b"data: " + json.dumps({"choices": [choice]}).encode()
+def output(choices: dict[int, Choice], prompt_token_ids: Any = None, finished: bool = False) -> Namespace:
+    """What the engine puts out: vllm.outputs.RequestOutput."""
+    made = [Namespace(index=index, **vars(choice)) for index, choice in choices.items()]
+    return Namespace(outputs=made, prompt_token_ids=prompt_token_ids, finished=finished)
 
 
 class TestTensors:
