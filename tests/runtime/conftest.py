@@ -1,6 +1,7 @@
 """The two servers of these tests. Starting one takes 20 s, so they are shared."""
 
 import json
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,13 @@ from serving import ADAPTER, KEY, LIMIT, ORIGIN, STUCK_SECONDS, Serving, serving
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name == "test_drain.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def thousands_of_connections() -> None:
+    """The servers inherit the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,16 @@
 """Triton's HTTP protocol, spoken to a running vLLM."""
 
 import json
-import socket
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 import tritonclient.http
-from serving import MODEL, Serving, wait_until
+from serving import MODEL, Serving
 
 PROMPT = "What is Triton Inference Server?"
 GREEDY = {"text_input": PROMPT, "parameters": {"stream": False, "temperature": 0}}
-LONG = {"text_input": "a", "temperature": 0, "ignore_eos": True, "max_tokens": 4000}
 
 
 def post(server: Serving, action: str, content: Any) -> httpx2.Response:
@@ -158,25 +156,3 @@ def test_infer_refuses_to_stream(server: Serving) -> None:
 def test_the_metrics_port_has_metrics_only(server: Serving) -> None:
     assert server.metric("vllm:prompt_tokens_total") > 0
     assert httpx2.get(f"http://127.0.0.1:{server.metrics_port}/v1/models").status_code == 404
-
-
-@pytest.mark.parametrize("action", ["generate", "generate_stream"])
-def test_vllm_stops_when_the_client_leaves(server: Serving, action: str) -> None:
-    body = json.dumps({**LONG, "stream": action == "generate_stream"}).encode()
-
-    def ask_and_leave() -> None:
-        with socket.create_connection(("127.0.0.1", server.http_port)) as connection:
-            head = f"POST /v2/models/{MODEL}/{action} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-            connection.sendall(head.encode() + body)
-            wait_until(lambda: server.running() > 0)
-
-    assert 0 < server.generated_by(ask_and_leave) < 4000
-
-
-def test_idle_connections_are_in_nobodys_way(server: Serving) -> None:
-    idle = [socket.create_connection(("127.0.0.1", server.http_port)) for _ in range(400)]
-    try:
-        assert post(server, "generate", GREEDY).status_code == 200
-    finally:
-        for connection in idle:
-            connection.close()
