@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "triton-vllm"))
 
@@ -30,16 +31,40 @@ def checks(server: Server, folder: Path) -> Iterator[tuple[str, str]]:
         write_results(server.grpc, MODEL, generation, results)
         assert results.read_text().count("=========") == len(PROMPTS)
         yield f"results.txt of the gRPC client, {generation}", f"{len(PROMPTS)} prompts answered"
+    yield "two answers with all details", details(server)
+    yield "what vLLM refuses", refused(server)
     yield "engine stopped by SIGSTOP", stopped(server)
 
 
-def tutorial(server: Server) -> str:
-    body = json.dumps({"text_input": QUESTION, "parameters": {"stream": False, "temperature": 0}})
+def generate(server: Server, **parameters: object) -> dict[str, Any]:
+    """The tutorial's command."""
+    body = json.dumps({"text_input": QUESTION, "parameters": {"stream": False, **parameters}})
     url = f"{server.http_url}/v2/models/{MODEL}/generate"
-    printed = subprocess.run(
-        ["curl", "-sSf", "-X", "POST", url, "-d", body], check=True, capture_output=True, text=True
-    )
-    answer = json.loads(printed.stdout)
+    printed = subprocess.run(["curl", "-sS", "-X", "POST", url, "-d", body], check=True, capture_output=True, text=True)
+    return dict(json.loads(printed.stdout))
+
+
+def details(server: Server) -> str:
+    returns = {
+        f"return_{name}": True for name in ("finish_reason", "cumulative_logprob", "logprobs", "num_output_tokens")
+    }
+    answer = generate(server, n=2, max_tokens=3, temperature=1, ignore_eos=True, **returns)
+    told = [json.loads(one) for one in answer["logprobs"]]
+    assert (answer["finish_reason"], answer["num_output_tokens"], len(told)) == (["length"] * 2, [3, 3], 2)
+    for positions, total in zip(told, answer["cumulative_logprob"], strict=True):
+        chosen = [[entry["logprob"] for entry in position.values()] for position in positions]
+        assert abs(sum(map(min, chosen)) - total) < 0.01
+    return f"{len(told)} times {len(told[0])} tokens with their log probabilities"
+
+
+def refused(server: Server) -> str:
+    errors = [generate(server, **one)["error"] for one in ({"temperature": -1}, {"max_tokens": 100_000}, {"n": "x"})]
+    assert all(error.startswith("Error generating stream: ") for error in errors), errors
+    return str(errors[0])
+
+
+def tutorial(server: Server) -> str:
+    answer = generate(server, temperature=0)
     assert set(answer) == {"model_name", "model_version", "text_output"}
     assert answer["text_output"].startswith(QUESTION)
     return f"`model_name` {answer['model_name']}, `model_version` {answer['model_version']}"

@@ -1,6 +1,7 @@
-"""Measure what our plugin costs: vLLM with and without it, in turns, on this machine's CPU.
+"""Measure what our plugin costs: vLLM with and without it, in pairs, on this machine's CPU.
 
-Two servers run at the same time and are asked one after the other, so that noise of the machine meets all of them.
+Two servers run at the same time. Each measurement of the one stands directly beside one of the other, in turns before
+and after it, so that both are asked equally often and noise of the machine meets both.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import aiohttp
-from asking import T95, cpu_seconds, inferred, publish, ratio, resident, streamed
+from asking import T95, cpu_seconds, inferred, more, publish, ratio, resident, streamed
 from serving import MODEL, Serving, serving
 from tritonclient.grpc import aio
 
@@ -62,39 +63,37 @@ async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list
         aio.InferenceServerClient(ours.grpc) as client,
     ):
         arms: dict[str, Ask] = {
-            "bare": lambda: completion(session, plain),
             "OpenAI's `/v1/completions`": lambda: completion(session, ours),
             "Triton's `generate_stream`": lambda: generate(session, ours),
             "Triton's ModelStreamInfer": lambda: infer(client),
         }
+
+        def bare() -> Awaitable[float]:
+            return completion(session, plain)
+
         for concurrency in (1, 16, 64):
             some = count if concurrency > 1 else count // 8
-            found: dict[str, list[float]] = {name: [] for name in arms}
-            used = dict.fromkeys(arms, 0.0)
-            for pair in range(pairs):
-                order = list(arms.items())
-                for name, ask in order if pair % 2 == 0 else reversed(order):
-                    server = plain if name == "bare" else ours
-                    # The server that was not asked last has cold caches.
-                    await tokens_per_second(ask, concurrency, max(4, concurrency))
-                    before = cpu_seconds(server.process.pid)
-                    found[name].append(await tokens_per_second(ask, concurrency, some))
-                    used[name] += cpu_seconds(server.process.pid) - before
-            cost = {name: seconds / (pairs * some * TOKENS) * 1e6 for name, seconds in used.items()}
-            bare = found.pop("bare")
-            for name, values in found.items():
-                value = f"{statistics.median(values):.0f} tokens/s, {cost[name]:.0f} µs of CPU a token"
-                base = f"{statistics.median(bare):.0f} tokens/s, {cost['bare']:.0f} µs"
-                rows.append((f"{name}, {concurrency} at a time", value, f"bare vLLM: {base}; {ratio(values, bare)}"))
-                print(*rows[-1], sep=" | ", flush=True)
-        first = {name: [] for name in arms}
-        for _ in range(pairs * 5):
             for name, ask in arms.items():
-                first[name].append(await ask() * 1000)
-        bare_first = statistics.median(first.pop("bare"))
-        for name, values in first.items():
-            against = f"bare vLLM: {bare_first:.1f} ms"
-            rows.append((f"{name}, time to the first token, p50", f"{statistics.median(values):.1f} ms", against))
+                found: dict[str, list[tuple[float, float]]] = {"with": [], "bare": []}
+                for pair in range(pairs):
+                    both = (("with", ours, ask), ("bare", plain, bare))
+                    for which, server, asks in both if pair % 2 else reversed(both):
+                        # The server that was not asked last has cold caches.
+                        await tokens_per_second(asks, concurrency, max(4, concurrency))
+                        before = cpu_seconds(server.process.pid)
+                        rate = await tokens_per_second(asks, concurrency, some)
+                        used = (cpu_seconds(server.process.pid) - before) / (some * TOKENS) * 1e6
+                        found[which].append((rate, used))
+                rows.append((f"{name}, {concurrency} at a time", *compared(found)))
+                print(*rows[-1], sep=" | ", flush=True)
+        for name, ask in arms.items():
+            first: dict[str, list[float]] = {"with": [], "bare": []}
+            for pair in range(pairs * 5):
+                for which, asks in (("with", ask), ("bare", bare))[:: 1 if pair % 2 else -1]:
+                    first[which].append(await asks() * 1000)
+            value, base = (f"{statistics.median(first[which]):.1f} ms" for which in ("with", "bare"))
+            against = f"bare vLLM: {base}; {more(first['with'], first['bare'], 'ms')}"
+            rows.append((f"{name}, time to the first token, p50", value, against))
     rows.append(
         (
             "resident memory of the serving process",
@@ -103,6 +102,18 @@ async def measure(plain: Serving, ours: Serving, pairs: int, count: int) -> list
         )
     )
     return rows
+
+
+def compared(found: dict[str, list[tuple[float, float]]]) -> tuple[str, str]:
+    """The pairs' rates and CPU times, as they are shown."""
+    rates, used = ({which: [one[at] for one in pairs] for which, pairs in found.items()} for at in (0, 1))
+    value, base = (
+        f"{statistics.median(rates[which]):.0f} tokens/s, {statistics.median(used[which]):.0f} µs of CPU a token"
+        for which in ("with", "bare")
+    )
+    return value, (
+        f"bare vLLM: {base}; rate {ratio(rates['with'], rates['bare'])}, CPU {more(used['with'], used['bare'], 'µs')}"
+    )
 
 
 def main() -> None:

@@ -19,17 +19,40 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from asking import T95, cpu_seconds, inferred, publish, ratio, resident, streamed
+from asking import T95, cpu_seconds, inferred, more, publish, ratio, resident, streamed
 from gpu_checks import checks, drained
 from gpu_server import MODEL, SHAPES, Server, servers, write_model
 from tritonclient.grpc import aio
 
 INPUT, OUTPUT = 512, 128
-LEVELS = {1: 6, 16: 64, 64: 192}  # requests at a time: requests of one measurement
+LEVELS = {1: 4, 16: 48, 64: 192}  # requests at a time: requests of one measurement
+FIRSTS = 80  # requests of each protocol whose time to the first token is compared
 CLIENTS = 8  # processes that ask, so that the clients are not what is measured
 SAMPLING = {"temperature": 0, "max_tokens": OUTPUT, "ignore_eos": True}
 OPENAI, STREAM, UNARY, GRPC = "OpenAI's `/v1/completions`", "`generate_stream`", "`generate`", "ModelStreamInfer"
 Found = dict[tuple[str, int, str], list[float]]
+
+
+async def one(
+    protocol: str,
+    url: str,
+    prompt: str,
+    session: aiohttp.ClientSession,
+    client: aio.InferenceServerClient,
+    **sampling: Any,
+) -> float:
+    """Ask once; seconds to the first event."""
+    if protocol == OPENAI:
+        return await streamed(session, f"{url}/v1/completions", {"model": MODEL, "prompt": prompt, **sampling})
+    if protocol == STREAM:
+        return await streamed(session, f"{url}/v2/models/{MODEL}/generate_stream", {"text_input": prompt, **sampling})
+    if protocol == GRPC:
+        return await inferred(client, MODEL, prompt, **{**sampling, "ignore_eos": "true"})
+    began = time.perf_counter()
+    async with session.post(f"{url}/v2/models/{MODEL}/generate", json={"text_input": prompt, **sampling}) as answer:
+        assert answer.status == 200, await answer.text()
+        await answer.read()
+    return time.perf_counter() - began
 
 
 async def asked(protocol: str, url: str, grpc: str, prompts: list[str], at_a_time: int) -> list[float]:
@@ -40,26 +63,9 @@ async def asked(protocol: str, url: str, grpc: str, prompts: list[str], at_a_tim
         aio.InferenceServerClient(grpc) as client,
     ):
 
-        async def one(prompt: str) -> float:
-            if protocol == OPENAI:
-                return await streamed(session, f"{url}/v1/completions", {"model": MODEL, "prompt": prompt, **SAMPLING})
-            if protocol == STREAM:
-                return await streamed(
-                    session, f"{url}/v2/models/{MODEL}/generate_stream", {"text_input": prompt, **SAMPLING}
-                )
-            if protocol == GRPC:
-                return await inferred(client, MODEL, prompt, **{**SAMPLING, "ignore_eos": "true"})
-            began = time.perf_counter()
-            async with session.post(
-                f"{url}/v2/models/{MODEL}/generate", json={"text_input": prompt, **SAMPLING}
-            ) as answer:
-                assert answer.status == 200, await answer.text()
-                await answer.read()
-            return time.perf_counter() - began
-
         async def worker() -> None:
             for prompt in left:
-                found.append(await one(prompt))
+                found.append(await one(protocol, url, prompt, session, client, **SAMPLING))
 
         await asyncio.gather(*(worker() for _ in range(at_a_time)))
     return found
@@ -103,6 +109,28 @@ def bench_serve(server: Server, model: Path, level: int, seed: int) -> tuple[flo
     return result["output_throughput"], result["median_ttft_ms"]
 
 
+async def first_tokens(bare: Server, ours: Server) -> list[tuple[str, str, str]]:
+    """Time to the first token when nothing else runs: all protocols and bare vLLM in turns, request by request."""
+    arms = ((OPENAI, bare), (OPENAI, ours), (STREAM, ours), (GRPC, ours))
+    found: dict[Any, list[float]] = {arm: [] for arm in arms}
+    async with aiohttp.ClientSession() as session, aio.InferenceServerClient(ours.grpc) as client:
+        for at, text in enumerate(prompts(10_000, FIRSTS + 2)):
+            for protocol, server in turns(at, arms):
+                sampling = {**SAMPLING, "max_tokens": 2}
+                seconds = await one(protocol, server.url, text, session, client, **sampling)
+                found[protocol, server].append(seconds * 1000)
+    (_, without), *rest = ((arm, values[2:]) for arm, values in found.items())  # the first ones open connections
+    base = f"bare vLLM: {statistics.median(without):.1f} ms"
+    return [
+        (
+            f"{protocol} with the plugin: time to the first token, {FIRSTS} requests one at a time",
+            f"{statistics.median(values):.1f} ms",
+            f"{base}; {more(values, without, 'ms')}",
+        )
+        for (protocol, _), values in rest
+    ]
+
+
 def prompts(seed: int, count: int) -> list[str]:
     """Texts of `INPUT` tokens; the same for every protocol of a pair."""
     draw = random.Random(seed)
@@ -125,7 +153,7 @@ def measure(bare: Server, ours: Server, model: Path, pairs: int) -> list[tuple[s
                 for name, server in turns(pair, (("bare", bare), ("with", ours))):
                     note(found, name, level, *bench_serve(server, model, level, pair + 1))
                 texts = prompts(1000 * pair + level, count)
-                for protocol in turns(pair, (OPENAI, STREAM, UNARY, GRPC)):
+                for protocol in turns(pair, (STREAM, UNARY, OPENAI, GRPC)):
                     used = cpu_seconds(ours.process.pid)
                     note(found, protocol, level, *protocol_run(pool, protocol, ours, texts, level))
                     spent = (cpu_seconds(ours.process.pid) - used) / (count * OUTPUT) * 1e6
@@ -179,6 +207,8 @@ def main() -> None:
             print("both servers are ready", flush=True)
             fresh = {server: resident(server.process.pid) for server in (bare, ours)}
             rows = [(name, result, "") for name, result in checks(ours, folder)]
+            rows += asyncio.run(first_tokens(bare, ours))
+            print(*rows, sep="\n", flush=True)
             rows += measure(bare, ours, folder / "model", chosen.pairs)
             for when, sizes in (("after the start", fresh), ("after the load", None)):
                 with_, without = (sizes[s] if sizes else resident(s.process.pid) for s in (ours, bare))
