@@ -81,6 +81,7 @@ def _run() -> int:
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=settings.log_level, handlers=[handler])
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor").setLevel(logging.CRITICAL)  # handlers.watch says why its watch ended
     try:
         asyncio.run(operator.run(settings))
     except ConfigException as error:

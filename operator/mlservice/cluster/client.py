@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlencode
@@ -16,9 +18,14 @@ from mlservice.api.meta import MANAGER, SCALER, Object
 from mlservice.cluster.metrics import REQUESTS
 from mlservice.cluster.resources import Resource
 
+logger = logging.getLogger(__name__)
+
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 REQUEST_SECONDS = 30.0
+LOGIN_SECONDS = 1.0
+"""Between two looks for new credentials, while the ones there are refused."""
+
 PAGE = 500
 """Objects per page of a list."""
 
@@ -61,6 +68,8 @@ async def all_of(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
     """Await all of them, also when one fails, and only then raise: no write is left running unseen."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     for result in results:
+        if isinstance(result, asyncio.CancelledError):  # by kopf: when its watch ends it cancels what began after it
+            raise TimeoutError("a request was cancelled")
         if isinstance(result, BaseException):
             raise result
     return list(results)
@@ -88,6 +97,7 @@ class Client:
         configuration.client_session_kwargs = {"trust_env": False}
         self.api = official.ApiClient(configuration)
         self.may_write = may_write
+        self._logged_in = float("-inf")
 
     async def close(self) -> None:
         await self.api.close()
@@ -224,7 +234,22 @@ class Client:
         url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         answer = await self.api.call_api(method, url, headers, body, _request_timeout=limit)
         response: aiohttp.ClientResponse = answer.response
+        if response.status == 401:
+            await self._log_in_again()
         return response
+
+    async def _log_in_again(self) -> None:
+        """Take the token that stands in the kubeconfig or its files now, for the next attempt."""
+        if time.monotonic() - self._logged_in < LOGIN_SECONDS:
+            return
+        self._logged_in = time.monotonic()
+        try:
+            fresh = await load_configuration()
+        except (config.ConfigException, OSError) as error:
+            logger.warning("Credentials are refused, and none can be read: %s", error)
+            return
+        self.configuration.api_key = fresh.api_key
+        self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
 
 
 def _read(status: int, data: bytes) -> Object:

@@ -1,5 +1,7 @@
 """The operator's Prometheus metrics; docs/reference/metrics.md lists them."""
 
+import asyncio
+
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("mlservice_api_requests_total", "Requests to the Kubernetes API.", ["verb", "resource", "code"])
@@ -16,3 +18,5 @@ RECONCILE_SECONDS = Histogram(
 QUEUE_DEPTH = Gauge("mlservice_queue_depth", "Services waiting to be handled.")
 LEADER = Gauge("mlservice_leader", "1 while this replica holds the Lease.")
 SERVICES = Gauge("mlservice_services", "MLServices known at the last full list.")
+TASKS = Gauge("mlservice_tasks", "Tasks of the event loop; at rest their number does not grow.")
+TASKS.set_function(lambda: len(asyncio.all_tasks()))

@@ -12,8 +12,9 @@ from mlservice.api.mlservice import MLService
 from mlservice.cluster.client import ApiError, Client, all_of
 from mlservice.cluster.limit import Allowance
 from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE, REVISION
+from mlservice.cluster.store import key_of, version_of
 from mlservice.controller.observe import Cluster
-from mlservice.controller.ownership import Names, OwnerGone, adopt, names_of
+from mlservice.controller.ownership import OwnerChanged, OwnerGone, adopt, names_of
 from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.contest import BURST, SECONDS, contest
 from mlservice.plan.drift import contains
@@ -42,7 +43,13 @@ class Applier:
         """
         wanted = [child for child in plan.children if not self._in_place(world.children.get(ref(child)), child)]
         missing = [child for child in wanted if ref(child) not in world.children]
-        names = await names_of(self.client, world.service, missing) if missing else Names()
+        if not (wanted or plan.replicas or plan.unwanted):
+            return False, {}
+        try:
+            names = await names_of(self.client, world.service, missing)
+        except OwnerChanged as changed:
+            self.cluster.services.put(changed.live)
+            return True, {}
         if names.orphans:
             await all_of([self._adopt(world.service, orphan) for orphan in names.orphans])
             return True, {}
@@ -67,17 +74,24 @@ class Applier:
         return len(pins) + len(writes) > 0, refused
 
     async def apply_status(self, obj: Object, status: Object) -> bool:
-        """Write the status of this very MLService (by uid) if it differs; return whether it did."""
+        """Write the status of an MLService that is still as it was read, if it differs; return whether it was written.
+
+        One that has changed is stored as it is now, and so handled again.
+        """
         if obj.get("status") == status:
             return False
-        metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "uid")}
+        metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
         body = {"apiVersion": MLSERVICE.api_version, "kind": MLSERVICE.kind, "metadata": metadata, "status": status}
         try:
             self.cluster.services.put(await self.client.apply(MLSERVICE, body, "status"))
         except ApiError as error:
             if error.status == 404:
                 raise OwnerGone from None
-            raise
+            live = await self.client.get(MLSERVICE, *key_of(obj)) if error.status == 409 else None
+            if live is None or version_of(live) == version_of(obj):
+                raise
+            self.cluster.services.put(live)
+            return False
         return True
 
     def _in_place(self, live: Object | None, child: Object) -> bool:

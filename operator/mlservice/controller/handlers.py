@@ -1,17 +1,29 @@
 """kopf's part: it watches our own kinds. A handler stores the object, which rings its doorbell, and no more."""
 
 import asyncio
+import contextlib
+import logging
 import random
+import signal
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import aiohttp
 import kopf
 
 from mlservice.api.meta import GROUP, VERSION, Object
-from mlservice.cluster.client import Client
+from mlservice.cluster.client import ApiError, Client
 from mlservice.cluster.store import Store
 from mlservice.controller.observe import Cluster
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 2.0
+"""After kopf's watch has ended with an error."""
+
+CRD_SECONDS = 3.0
+"""Between two looks whether our kinds are served."""
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -35,6 +47,63 @@ class Backoffs:
         while True:
             yield delay * random.uniform(0.8, 1.2)  # noqa: S311
             delay = min(15.0, delay * 2)
+
+
+async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
+    """Have kopf feed the stores of our own kinds until SIGTERM, SIGINT or `stop`.
+
+    An error that kopf does not foresee, such as that of a deleted CRD, ends it: then it begins anew. It looks only once
+    which kinds are served, so they must be.
+    """
+    namespace = cluster.settings.namespace
+    while not stop.is_set():
+        try:
+            await wait_for_crds(cluster, client, stop)
+            await kopf.operator(
+                registry=registry(cluster, client),
+                settings=settings(),
+                clusterwide=not namespace,
+                namespaces=[namespace] if namespace else [],
+                standalone=True,
+                stop_flag=stop,
+            )
+            return
+        except Exception as error:
+            logger.warning("Watch of MLServices broke, beginning anew: %s: %s", type(error).__name__, error)
+            logger.debug("The whole error", exc_info=True)
+        for number in (signal.SIGINT, signal.SIGTERM):  # what kopf has set is spent
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await _pause(stop, AGAIN_SECONDS)
+
+
+async def wait_for_crds(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
+    """Wait until our kinds are served, or `stop`."""
+    while not stop.is_set():
+        stores = (cluster.services, cluster.runtimes)
+        troubles = [
+            trouble for store in stores if (trouble := await _missing(store, client, cluster.settings.namespace))
+        ]
+        if not troubles:
+            return
+        for trouble in troubles:
+            logger.warning(trouble)
+        await _pause(stop, CRD_SECONDS)
+
+
+async def _missing(store: Store, client: Client, namespace: str) -> str:
+    try:
+        async for _ in client.pages(store.resource, namespace):
+            break
+    except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        hint = "apply crds/ first" if isinstance(error, ApiError) and error.status == 404 else "trying again"
+        return f"{store.resource.plural} cannot be listed, {hint}: {error}"
+    return ""
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 def registry(cluster: Cluster, client: Client) -> kopf.OperatorRegistry:

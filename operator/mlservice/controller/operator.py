@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
-import kopf
 
 from mlservice.api.settings import Settings
 from mlservice.cluster.client import ApiError, Client, NotLeading, load_configuration
@@ -50,18 +49,20 @@ class Operator:
         """Work until SIGTERM, SIGINT or `stop`; running work may finish, then the Lease is given up."""
         server, self.port = await serve(self.settings.http_host, self.settings.http_port, self.unhealthy, self.unready)
         logger.info("Serving /healthz, /readyz and /metrics on port %d", self.port)
+        stop = stop or asyncio.Event()
         tasks: list[asyncio.Task[Any]] = []
 
         def start(*coroutines: Coroutine[Any, Any, Any]) -> None:
             tasks.extend(asyncio.create_task(coroutine) for coroutine in coroutines)
 
         try:
-            await self._wait_for_crds()
+            await handlers.wait_for_crds(self.cluster, self.client, stop)
             start(*self.cluster.watches(self.client), self._verify())
             await _until_first_ends(asyncio.create_task(self._synced()), tasks)
             logger.info("Knowing %d MLServices; campaigning for the Lease", len(self.cluster.services))
             start(self.lease.campaign(), self.recorder.write(), *(self._work() for _ in range(self.settings.workers)))
-            await _until_first_ends(asyncio.create_task(self._kopf(stop)), tasks)
+            watching = handlers.watch(self.cluster, self.client, stop)
+            await _until_first_ends(asyncio.create_task(watching), tasks)
         finally:
             await self._stop(tasks)
             await server.cleanup()
@@ -84,16 +85,6 @@ class Operator:
     async def _synced(self) -> None:
         for store in self.cluster.stores():
             await store.synced.wait()
-
-    async def _kopf(self, stop: asyncio.Event | None) -> None:
-        await kopf.operator(
-            registry=handlers.registry(self.cluster, self.client),
-            settings=handlers.settings(),
-            clusterwide=not self.settings.namespace,
-            namespaces=[self.settings.namespace] if self.settings.namespace else [],
-            standalone=True,
-            stop_flag=stop,
-        )
 
     async def _work(self) -> None:
         while True:
@@ -146,22 +137,6 @@ class Operator:
                 await asyncio.sleep(5)
                 continue
             await asyncio.sleep(self.settings.verify_seconds * random.uniform(0.8, 1.2))  # noqa: S311
-
-    async def _wait_for_crds(self) -> None:
-        missing = True
-        while missing:
-            missing = False
-            for store in (self.cluster.services, self.cluster.runtimes):
-                try:
-                    async for _ in self.client.pages(store.resource, self.settings.namespace):
-                        break
-                except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                    missing = True
-                    hint = (
-                        "apply crds/ first" if isinstance(error, ApiError) and error.status == 404 else "trying again"
-                    )
-                    logger.warning("%s cannot be listed, %s: %s", store.resource.plural, hint, error)
-                    await asyncio.sleep(3)
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Let running work finish, then give the Lease up: the successor must not meet our last write."""

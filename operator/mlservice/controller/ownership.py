@@ -1,6 +1,7 @@
-"""Before anything is made: the service must still be there, and the names of its children must be free, or ours.
+"""Before anything is written: the service must be there as it was planned for, and its children's names free, or ours.
 
-Server-side apply with force would take over a stranger's object of the same name without a word.
+Server-side apply with force would take over a stranger's object of the same name without a word. And what was read may
+be old, after a restart or where a watch is late: on old news pods would be stopped that serve.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,14 @@ class OwnerGone(Exception):
     """The service was deleted while we did not look: nothing may be made for it."""
 
 
+class OwnerChanged(Exception):
+    """The service is not what was planned for: it was changed while we did not look. `live` is how it is now."""
+
+    def __init__(self, live: Object) -> None:
+        super().__init__("the service has changed")
+        self.live = live
+
+
 @dataclass
 class Names:
     """What stands at the names of children that are to be made."""
@@ -29,12 +38,14 @@ class Names:
 
 
 async def names_of(client: Client, service: MLService, missing: list[Object]) -> Names:
-    """Look at the names of children that the stores do not know. Raises OwnerGone."""
+    """Look at the service, and at the names of children that the stores do not know. Raises OwnerGone, OwnerChanged."""
     owner, *found = await all_of(
         [client.get(MLSERVICE, service.namespace, service.name), *(_find(client, child) for child in missing)]
     )
     if owner is None or owner["metadata"]["uid"] != service.metadata["uid"] or "deletionTimestamp" in owner["metadata"]:
         raise OwnerGone
+    if owner["metadata"]["resourceVersion"] != service.metadata["resourceVersion"]:
+        raise OwnerChanged(owner)
     names = Names()
     for child, there in zip(missing, found, strict=True):
         if isinstance(there, Finding):

@@ -1,6 +1,5 @@
 """Bring one service's world to its plan."""
 
-import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,7 +7,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from mlservice.api.meta import Object, mistakes
-from mlservice.cluster.client import Client
+from mlservice.cluster.client import Client, all_of
 from mlservice.cluster.events import Recorder
 from mlservice.cluster.queue import WorkQueue
 from mlservice.cluster.resources import DEPLOYMENT
@@ -74,7 +73,7 @@ class Reconciler:
         world = self.cluster.world(key)
         if world is None or not (names := list(unpinned(world))):
             return world
-        found = await asyncio.gather(*(self.client.get(DEPLOYMENT, key[0], name) for name in names))
+        found = await all_of([self.client.get(DEPLOYMENT, key[0], name) for name in names])
         return replace(world, adopted={obj["metadata"]["name"]: owned_template(obj) for obj in found if obj})
 
     async def _report_unreadable(self, key: Key, error: ValidationError) -> None:
