@@ -18,12 +18,12 @@ CRDS = Path(__file__).parents[1] / "crds"
 
 
 class Operator:
-    """`python -m mlservice` as a process of its own."""
+    """`python -m mlservice` as a process of its own; `kubeconfig` is its own way to the server, if it has one."""
 
-    def __init__(self, kube: Kube, log: Path, **settings: str) -> None:
+    def __init__(self, kube: Kube, log: Path, kubeconfig: Path | None = None, **settings: str) -> None:
         self.kube, self.log = kube, log
         self.environment = os.environ | {
-            "KUBECONFIG": str(kube.kubeconfig),
+            "KUBECONFIG": str(kubeconfig or kube.kubeconfig),
             "MLSERVICE_HTTP_PORT": "0",
             "MLSERVICE_HTTP_HOST": "127.0.0.1",
             "MLSERVICE_LEASE_NAMESPACE": "default",
@@ -32,6 +32,7 @@ class Operator:
         self.start()
 
     def start(self) -> None:
+        self.logged = len(self.text()) if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "mlservice"], env=self.environment, stderr=log)
 
@@ -49,6 +50,10 @@ class Operator:
         self.process.kill()
         self.process.wait(timeout=20)
         self.kube.delete("Lease", "default", "mlservice-operator")
+
+    def led(self) -> None:
+        """Wait until it leads since it was started last."""
+        eventually("the operator leads", lambda: "Leading" in self.text()[self.logged :])
 
     def text(self) -> str:
         return self.log.read_text()

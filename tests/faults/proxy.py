@@ -12,7 +12,7 @@ import ipaddress
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+PROXYS_OWN = {"host", "content-length", "authorization"}
 KEPT_HEADERS = {"content-type", "content-encoding", "retry-after"}
 MUTATING = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -44,6 +45,19 @@ class Exchange:
     def is_watch(self) -> bool:
         return "watch=true" in self.query
 
+    @property
+    def is_first_page(self) -> bool:
+        return "limit=" in self.query and "continue=" not in self.query
+
+    @property
+    def raw_path(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def resource(self) -> str:
+        """Plural of what a list or watch is of."""
+        return self.path.rsplit("/", 1)[-1]
+
 
 @dataclass(frozen=True)
 class Action:
@@ -59,6 +73,12 @@ class Action:
     delay_seconds: float = 0
     lines: Callable[[bytes], list[bytes]] | None = None
     """What is sent for each line of a watch: nothing drops it, two double it."""
+    lag_seconds: float = 0
+    """Each line of a watch is sent so much later; their order stays."""
+    body: bytes | None = None
+    """Answer 200 with this, instead of asking the server."""
+    silent: bool = False
+    """Keep the connection open, and send nothing for ever."""
 
 
 Fault = Callable[[Exchange], Action | None]
@@ -72,6 +92,11 @@ class FaultProxy:
         self.kubeconfig = folder / "proxied.kubeconfig"
         self.faults: list[Fault] = []
         self.writes: list[Exchange] = []
+        self.lists: set[str] = set()
+        """Paths and queries of the lists that were asked for, by their first page."""
+        self.token = "first"
+        """Every request must carry this bearer token; the server is asked as administrator."""
+        self.token_file = folder / "token"
         self.watches: list[web.Request] = []
         self.ready = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -87,17 +112,19 @@ class FaultProxy:
         assert not self.thread.is_alive(), "the proxy does not end"
 
     @contextlib.contextmanager
-    def failing(self, *faults: Fault) -> Iterator[None]:
-        """Have these faults for a while; every watch begins anew with them, and again without."""
-        self.faults = list(faults)
-        self._cut_watches()
+    def failing(self, *faults: Fault, heals: bool = True) -> Iterator[None]:
+        """Have these faults for a while; every watch begins anew with them, and where it heals, again without."""
+        self.break_off(*faults)
         try:
             yield
         finally:
             self.faults = []
-            self._cut_watches()
+            if heals:
+                self.break_off()
 
-    def _cut_watches(self) -> None:
+    def break_off(self, *faults: Fault) -> None:
+        """Have these faults from now on, and every watch begin anew with them."""
+        self.faults = list(faults)
         for request in list(self.watches):
             self.loop.call_soon_threadsafe(_cut, request)
 
@@ -127,19 +154,40 @@ class FaultProxy:
             await runner.cleanup()
 
     def _write_kubeconfig(self, server: str, authority: bytes) -> None:
+        self.token_file.write_text(self.token)
+        user = {"name": self.direct["users"][0]["name"], "user": {"tokenFile": str(self.token_file)}}
         cluster = {"server": server, "certificate-authority-data": base64.b64encode(authority).decode()}
-        config = {**self.direct, "clusters": [{**self.direct["clusters"][0], "cluster": cluster}]}
+        config = {**self.direct, "clusters": [{**self.direct["clusters"][0], "cluster": cluster}], "users": [user]}
         self.kubeconfig.write_text(yaml.safe_dump(config))
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         exchange = self._exchange(request)
         action = next((found for fault in self.faults if (found := fault(exchange))), Action())
         await asyncio.sleep(action.delay_seconds)
+        if request.headers.get("Authorization", "").lower() != f"bearer {self.token}":
+            action = Action(status=401)
         if action.cut:
             return _cut(request)
+        if action.silent:
+            return await self._silence(request, exchange)
         if action.status is not None:
             return _answer(action)
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length")}
+        if action.body is not None:
+            return web.Response(body=action.body, content_type="application/json")
+        try:
+            return await self._pass_on(request, exchange, action)
+        except aiohttp.ClientError:  # the server is down, or ends in the middle of an answer
+            return _cut(request)
+
+    async def _silence(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        if exchange.is_watch:
+            await response.prepare(request)
+        await self.stopping.wait()
+        return response
+
+    async def _pass_on(self, request: web.Request, exchange: Exchange, action: Action) -> web.StreamResponse:
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in PROXYS_OWN}
         timeout = aiohttp.ClientTimeout(total=None)
         body = await request.read()
         async with self.session.request(
@@ -160,18 +208,47 @@ class FaultProxy:
         exchange = Exchange(request.method, request.path, request.query_string, number)
         if counts:
             self.writes.append(exchange)
+        if exchange.is_first_page:
+            self.lists.add(exchange.raw_path)
         return exchange
 
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse, action: Action) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         self.watches.append(request)
-        with contextlib.suppress(ConnectionResetError):  # the operator is gone, or the watch was cut
+        try:
             await response.prepare(request)
-            async for line in answer.content:
-                for sent in action.lines(line) if action.lines else [line]:
-                    await response.write(sent)
-        self.watches.remove(request)
+            async with contextlib.aclosing(_late(answer.content, action.lag_seconds)) as late:
+                async for line in late:
+                    for sent in action.lines(line) if action.lines else [line]:
+                        await response.write(sent)
+        except (ConnectionResetError, aiohttp.ClientError):  # the operator or the server is gone, or the watch was cut
+            return _cut(request)
+        finally:
+            self.watches.remove(request)
         return response
+
+
+async def _late(lines: aiohttp.StreamReader, seconds: float) -> AsyncGenerator[bytes]:
+    """The lines in their order, each so much later than it came."""
+    coming: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+    clock = asyncio.get_running_loop()
+
+    async def read() -> None:
+        async for line in lines:
+            coming.put_nowait((clock.time() + seconds, line))
+
+    reading = asyncio.create_task(read())
+    reading.add_done_callback(lambda _: coming.put_nowait((clock.time() + seconds, b"")))
+    try:
+        while True:
+            due, line = await coming.get()
+            await asyncio.sleep(due - clock.time())
+            if not line:
+                break
+            yield line
+        await reading
+    finally:
+        reading.cancel()
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from faults.proxy import FaultProxy
+from faults.proxy import Exchange, FaultProxy
 from kube import Object
 from mlservice.api.meta import ANNOTATION_APPLIED
 from rig import Project
@@ -21,22 +21,24 @@ def settle(project: Project, proxy: FaultProxy, until: Callable[[], bool] = lamb
     """Roll every Deployment out until no write comes and the service has seen its newest generation; or `until`."""
     deadline, since, before = time.monotonic() + seconds, time.monotonic(), -1
     while not until():
+        began = time.monotonic()
         assert time.monotonic() < deadline, (
             f"no rest within {seconds} s: {[(w.method, w.path) for w in proxy.writes[-8:]]}"
         )
-        moved = [roll_out(project, deployment) for deployment in project.kube.list("Deployment", project.name)]
+        moved = [collect(project, "Deployment", "Service", "ControllerRevision")]
+        moved += [roll_out(project, deployment) for deployment in project.kube.list("Deployment", project.name)]
         if any(moved) or len(proxy.writes) != before or not seen(project):
             since, before = time.monotonic(), len(proxy.writes)
         if time.monotonic() - since > QUIET_SECONDS:
             return
-        time.sleep(0.05)
+        time.sleep(max(0.05, time.monotonic() - began))  # many services take long to look at
 
 
 def converges(project: Project, proxy: FaultProxy, wanted: Any, after: str = "", seconds: float = 90) -> None:
     """Wait for the wanted end, and that it lasts: watches and the Lease come back with delays that have grown."""
     deadline = time.monotonic() + seconds
     while True:
-        settle(project, proxy)
+        settle(project, proxy, seconds=seconds)
         found = state(project)
         if found == wanted or time.monotonic() > deadline:
             break
@@ -55,11 +57,30 @@ def roll_out(project: Project, deployment: Object) -> bool:
     return True
 
 
+def collect(project: Project, *kinds: str) -> bool:
+    """Delete the children of services that are gone, as the garbage collector does; whether there were any."""
+    alive = {service["metadata"]["uid"] for service in project.kube.list("MLService", project.name)}
+    orphans = [
+        (kind, child["metadata"]["name"])
+        for kind in kinds
+        for child in project.kube.list(kind, project.name)
+        if (owners := child["metadata"].get("ownerReferences")) and not alive & {owner["uid"] for owner in owners}
+    ]
+    for kind, name in orphans:
+        project.delete(kind, name)
+    return bool(orphans)
+
+
 def seen(project: Project) -> bool:
     return all(
         service.get("status", {}).get("observedGeneration") == service["metadata"]["generation"]
         for service in project.kube.list("MLService", project.name)
     )
+
+
+def concerns(exchange: Exchange, project: Project) -> bool:
+    """Whether it writes something of this namespace, other than Events."""
+    return exchange.write is not None and f"/namespaces/{project.name}/" in exchange.path
 
 
 def state(project: Project) -> Any:

@@ -6,32 +6,35 @@ from itertools import count
 import pytest
 from faults.proxy import Action, Exchange
 from faults.scenarios import SCENARIOS, started
-from faults.settle import converges, settle, state
+from faults.settle import concerns, converges, settle
 from rig import Operator, Project
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
-def test_end_is_the_same_wherever_it_is_killed(kube, proxy, operator, scenario):
-    undisturbed = started(kube, proxy, scenario)
-    before = len(proxy.writes)
-    scenario(undisturbed)
-    settle(undisturbed, proxy)
-    writes = [write for write in proxy.writes[before:] if concerns(write, undisturbed)]
-    assert writes, "nothing was written: the scenario shows nothing"
-    wanted = state(undisturbed)
-    for k in range(1, len(writes) + 1):
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_end_is_the_same_wherever_it_is_killed(kube, proxy, operator, whole, ends, scenario):
+    wanted, writes = ends(scenario), ends.writes(scenario)
+    assert writes or scenario.name == "deleted", "nothing was written: the scenario shows nothing"
+    for k in kills(len(writes), whole):
         project = started(kube, proxy, scenario)
+        before = len(proxy.writes)
         with proxy.failing(killing(operator, project, k)):
-            scenario(project)
+            if k == 0:
+                operator.process.kill()
+            scenario.change(project)
             settle(project, proxy, until=lambda: operator.process.poll() is not None)
         assert operator.process.poll() is not None, f"only {k - 1} writes this time"
         operator.kill()
         operator.start()
-        converges(project, proxy, wanted, f"killed after write {k}: {writes[k - 1].method} {writes[k - 1].path}")
+        operator.led()
+        where = f"after write {k}: {writes[k - 1].method} {writes[k - 1].path}" if k else "before it saw the change"
+        converges(project, proxy, wanted, f"killed {where}")
+        written = [w for w in proxy.writes[before:] if concerns(w, project)]
+        assert len(written) <= 2 * len(writes) + 2, f"killed {where}, it wrote {[(w.method, w.path) for w in written]}"
 
 
-def concerns(exchange: Exchange, project: Project) -> bool:
-    return exchange.write is not None and f"/namespaces/{project.name}/" in exchange.path
+def kills(writes: int, whole: bool) -> list[int]:
+    """After how many writes it is killed: every number, or two of them."""
+    return list(range(writes + 1)) if whole else sorted({min(1, writes), (writes + 1) // 2})
 
 
 def killing(operator: Operator, project: Project, k: int) -> Callable[[Exchange], Action | None]:
