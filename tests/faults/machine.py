@@ -1,0 +1,379 @@
+"""Random steps of users, strangers and fate; at rest the cluster must be what the plan of its world says.
+
+A step is chosen from what was done before, never from what the cluster shows, so a seed is always the same steps.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from builders import ServiceBuilder, a_claim, a_release, a_runtime, a_service
+from faults.injected import FAULTS
+from faults.next_plan import against_the_plan
+from faults.proxy import Action, Exchange, FaultProxy
+from faults.settle import concerns, settle
+from kube import Kube, Object, Refused, condition
+from mlservice.api.meta import LABEL_RELEASE
+from rig import Operator, Project
+
+SERVICES = ("a", "b", "c")
+RELEASES = ("v1", "v2", "v3")
+RUNTIMES = ("vllm-openai", "second")
+NAMES = ("x", "y", "z")
+STEPS_TO_REST = 12
+
+
+@dataclass
+class Known:
+    """What was asked for, and the pods that may not restart."""
+
+    specs: dict[str, Object] = field(default_factory=dict)
+    runtimes: set[str] = field(default_factory=set)
+    pinned: dict[tuple[str, str], tuple[str, Object]] = field(default_factory=dict)
+    """By service and release: what the spec said of its pods at the last rest, and the template they had."""
+
+
+class Machine:
+    """One namespace, one seed."""
+
+    def __init__(self, kube: Kube, proxy: FaultProxy, operator: Operator, seed: int) -> None:
+        self.kube, self.proxy, self.operator, self.seed = kube, proxy, operator, seed
+        self.chance = random.Random(seed)
+        self.project, self.known, self.log = Project(kube), Known(), list[str]()
+        for name in RUNTIMES:
+            self._put_runtime(name, "a:1")
+        self.steps: dict[Callable[[], str], int] = {
+            self.create: 12,
+            self.update: 26,
+            self.update_pins: 4,
+            self.delete: 4,
+            self.edit_runtime: 8,
+            self.remove_runtime: 2,
+            self.claim: 4,
+            self.delete_child: 10,
+            self.edit_deployment: 8,
+            self.edit_service: 5,
+            self.edit_revision: 2,
+            self.scale: 6,
+            self.lose_pods: 6,
+            self.kill: 1,
+            self.kill_at_a_write: 1,
+            self.break_something: 3,
+        }
+
+    def run(self, steps: int) -> None:
+        """So many steps, and a rest after each dozen. Raises AssertionError with the last steps."""
+        for number in range(1, steps + 1):
+            step = self.chance.choices(list(self.steps), list(self.steps.values()))[0]
+            try:
+                said = step()
+            except Refused as refused:
+                said = f"refused: {refused}"
+            self.log.append(f"{number} {step.__name__}: {said}")
+            if number % STEPS_TO_REST == 0 or number == steps:
+                self.rest()
+
+    # What users do.
+
+    def create(self) -> str:
+        name = self.chance.choice(SERVICES)
+        service = a_service(name).having(runMode=self.chance.choice(["running"] * 4 + ["paused"]))
+        names = self.chance.sample(RELEASES, self.chance.choice([1, 1, 2, 3]))
+        service.manifest["spec"] |= {"releases": [self._release(r) for r in names], "default": names[0]}
+        if name in self.known.specs:
+            return f"{name} is there"
+        self.project.create(service)
+        self.known.specs[name] = service.manifest["spec"]
+        return f"{name}: {service.manifest['spec']}"
+
+    def update(self) -> str:
+        name, change, release = self._service(), self.chance.randrange(8), self.chance.choice(RELEASES)
+        new, names = self._release(release), list(RELEASES)
+        self.chance.shuffle(names)
+        if name not in self.known.specs:
+            return f"no {name}"
+        spec = deepcopy(self.known.specs[name])
+        releases = {r["name"]: r for r in spec["releases"]}
+        if change == 0:
+            spec["runMode"] = "paused" if spec["runMode"] == "running" else "running"
+        elif change == 1:
+            spec["default"] = next(n for n in names if n in releases)
+        elif change == 2 and len(releases) > 1:
+            del releases[next(n for n in names if n in releases)]
+        elif change == 3:
+            releases = {release: new}  # renamed, or replaced
+        else:
+            releases[release] = new
+        spec["releases"] = list(releases.values())
+        if spec["default"] not in releases:
+            spec["default"] = spec["releases"][0]["name"]
+        return self._write(name, spec)
+
+    def update_pins(self) -> str:
+        """Ask for the newest runtime, or hold a release at an old revision, or let it go."""
+        name, release, number = self._service(), self.chance.choice(RELEASES), self.chance.choice([None, 1, 2])
+        annotation, which = str(self.chance.randrange(100)), self.chance.randrange(2)
+        if name not in self.known.specs:
+            return f"no {name}"
+        if which:
+            self._unpin(name)
+            annotations = {"mlservice.tensorstack.dev/update": annotation}
+            self.project.patch("MLService", name, {"metadata": {"annotations": annotations}})
+            return f"{name} update={annotation}"
+        spec = deepcopy(self.known.specs[name])
+        for known in spec["releases"]:
+            if known["name"] == release:
+                known["revision"] = number
+        self._unpin(name, release)
+        return self._write(name, spec)
+
+    def delete(self) -> str:
+        name = self._service()
+        if name not in self.known.specs:
+            return f"no {name}"
+        del self.known.specs[name]
+        self._unpin(name)
+        self.project.delete("MLService", name)
+        return name
+
+    def edit_runtime(self) -> str:
+        return self._put_runtime(
+            self.chance.choice(RUNTIMES), f"{self.chance.choice('abc')}:{self.chance.randrange(3)}"
+        )
+
+    def remove_runtime(self) -> str:
+        name = self.chance.choice(RUNTIMES)
+        if name in self.known.runtimes:
+            self.known.runtimes.remove(name)
+            self.project.delete("MLServiceRuntime", name)
+        return name
+
+    def claim(self) -> str:
+        if self.project.get("PersistentVolumeClaim", "weights"):
+            self.project.patch("PersistentVolumeClaim", "weights", {"metadata": {"finalizers": None}})
+            self.project.delete("PersistentVolumeClaim", "weights")
+            return "deleted"
+        claim = a_claim("weights", "ReadWriteMany")
+        claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+        self.project.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+        return "created"
+
+    # What strangers do.
+
+    def delete_child(self) -> str:
+        name, release, kind = self._service(), self.chance.choice(RELEASES), self.chance.randrange(4)
+        child = f"{name}-predict-{release}"
+        if kind == 0:
+            self._unpin(name, release)
+            self.project.delete("Deployment", child)
+        elif kind == 1:
+            self.project.delete("Service", child)
+        elif kind == 2:
+            self.project.delete("Service", name)
+        else:
+            for revision in self.kube.list("ControllerRevision", self.project.name):
+                if revision["metadata"]["name"].startswith(f"{child}-"):
+                    self.project.delete("ControllerRevision", revision["metadata"]["name"])
+        return f"{kind} of {child}"
+
+    def edit_deployment(self) -> str:
+        name, change = self._child(), self.chance.randrange(4)
+        container = {"name": "user-container", "image": "stranger:1", "ports": [{"containerPort": 9999}]}
+        patch = [
+            {"spec": {"template": {"spec": {"containers": [container]}}}},
+            {"spec": {"minReadySeconds": 77, "strategy": {"type": "Recreate", "rollingUpdate": None}}},
+            {"metadata": {"labels": {"mlservice.tensorstack.dev/component": "other", "own": "label"}}},
+            {"metadata": {"annotations": None}},
+        ][change]
+        self.project.patch("Deployment", name, patch)
+        return f"{name}: {patch}"
+
+    def edit_service(self) -> str:
+        name = self.chance.choice([self._child(), self._service()])
+        patch = self.chance.choice(
+            [
+                {"spec": {"selector": {LABEL_RELEASE: "elsewhere"}}},
+                {"spec": {"ports": [{"name": "http", "port": 81, "targetPort": 1}]}},
+                {"metadata": {"labels": {"app.kubernetes.io/part-of": "other"}}},
+            ]
+        )
+        self.project.patch("Service", name, patch)
+        return f"{name}: {patch}"
+
+    def edit_revision(self) -> str:
+        child = self._child()
+        for revision in self.kube.list("ControllerRevision", self.project.name):
+            if revision["metadata"]["name"].startswith(f"{child}-"):
+                name = revision["metadata"]["name"]
+                self.project.patch(
+                    "ControllerRevision", name, {"metadata": {"annotations": None, "labels": {"own": "x"}}}
+                )
+        return child
+
+    def scale(self) -> str:
+        name, count = self._child(), self.chance.randrange(4)
+        if count == 0:
+            self._unpin(*name.split("-predict-"))
+        self.project.patch("Deployment", name, {"spec": {"replicas": count}})
+        return f"{name} to {count}"
+
+    # What fate does.
+
+    def lose_pods(self) -> str:
+        name = self._child()
+        self.project.patch("Deployment", name, {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "status")
+        return name
+
+    def kill(self) -> str:
+        self._restart()
+        return "at once"
+
+    def kill_at_a_write(self) -> str:
+        def fault(exchange: Exchange) -> Action | None:
+            return Action(after=self.operator.process.kill) if concerns(exchange, self.project) else None
+
+        self.proxy.faults = [fault]
+        return "at its next write"
+
+    def break_something(self) -> str:
+        name = self.chance.choice(list(FAULTS))
+        self.proxy.break_off(FAULTS[name]())
+        return name
+
+    # Rest.
+
+    def rest(self, seconds: float = 120) -> None:
+        """End every fault, let all come to rest, and look."""
+        if self.proxy.faults:
+            self.proxy.break_off()
+        self._restart(only_if_dead=True)
+        self.operator.led()
+        deadline = time.monotonic() + seconds
+        wrong = ["not looked at yet"]
+        while wrong and time.monotonic() < deadline:
+            try:
+                settle(self.project, self.proxy, seconds=seconds)
+            except AssertionError as restless:
+                wrong = [str(restless)]
+            else:
+                wrong = [*asyncio.run(against_the_plan(self.project)), *self._against_the_specs()]
+        assert not wrong, "\n".join([f"seed {self.seed}, {self.project.name}:", *wrong, "steps:", *self.log[-40:]])
+        self._remember()
+
+    def _against_the_specs(self) -> list[str]:
+        """What users see is against what they asked for, worked out without the plan."""
+        wrong = []
+        deployments = {d["metadata"]["name"]: d for d in self.kube.list("Deployment", self.project.name)}
+        services = {s["metadata"]["name"]: s for s in self.kube.list("Service", self.project.name)}
+        allowed = set()
+        for name, spec in self.known.specs.items():
+            live = self.project.service(name)
+            routed = live["status"]["defaultRelease"]
+            allowed |= {f"{name}-predict-{r['name']}" for r in spec["releases"]} | {f"{name}-predict-{routed}", name}
+            serves = deployments.get(f"{name}-predict-{routed}", {}).get("status", {}).get("availableReplicas", 0) > 0
+            if (condition(live, "Ready")["status"] == "True") != (serves and spec["runMode"] == "running"):
+                wrong.append(f"{name}: Ready is {condition(live, 'Ready')}, its pods serve: {serves}")
+            if serves and services[name]["spec"]["selector"][LABEL_RELEASE] != routed:
+                wrong.append(f"{name}: the Service leads to {services[name]['spec']['selector']}, not to {routed}")
+            for release in spec["releases"]:
+                if deployment := deployments.get(f"{name}-predict-{release['name']}"):
+                    wrong += self._release_is_wrong(name, spec, release, deployment, live)
+                elif self._can_start(release):
+                    wrong.append(f"{name}-predict-{release['name']} is missing")
+        return wrong + [f"left over: {name}" for name in {*deployments, *services} - allowed]
+
+    def _can_start(self, release: Object) -> bool:
+        predictor = release["predictor"]
+        has_runtime = predictor["model"]["runtime"] in self.known.runtimes
+        return has_runtime and "storage" not in predictor and not release.get("revision")
+
+    def _release_is_wrong(self, name: str, spec: Object, release: Object, made: Object, live: Object) -> list[str]:
+        wrong, predictor, where = [], release["predictor"], made["metadata"]["name"]
+        low, high = predictor.get("minReplicas", 1), predictor.get("maxReplicas") or 10**6
+        low, high = (0, 0) if spec["runMode"] == "paused" else (low, max(low, high))
+        if not low <= made["spec"]["replicas"] <= high:
+            wrong.append(f"{where} has {made['spec']['replicas']} replicas, not {low} to {high}")
+        container = made["spec"]["template"]["spec"]["containers"][0]
+        says = next(r for r in live["status"]["releases"] if r["name"] == release["name"])
+        wanted = f"--served-model-name={predictor['model']['parameters']['MODEL_NAME']}"
+        if says["ready"] and not release.get("revision") and wanted not in container["args"]:
+            wrong.append(f"{where} runs {container['args']}, not {wanted}")
+        said, template = self.known.pinned.get((name, release["name"]), ("", {}))
+        if said == _said(release) and template != made["spec"]["template"]:
+            wrong.append(f"{where} was rolled out, and nobody asked: {template} became {made['spec']['template']}")
+        return wrong
+
+    def _remember(self) -> None:
+        self.known.pinned.clear()
+        for name, spec in self.known.specs.items():
+            for release in spec["releases"]:
+                made = self.project.get("Deployment", f"{name}-predict-{release['name']}")
+                if made and made.get("status", {}).get("availableReplicas", 0) > 0 and not release.get("revision"):
+                    self.known.pinned[name, release["name"]] = _said(release), made["spec"]["template"]
+
+    # Pieces.
+
+    def _restart(self, only_if_dead: bool = False) -> None:
+        if only_if_dead and self.operator.process.poll() is None:
+            return
+        with contextlib.suppress(Refused):  # the Lease is gone already
+            self.operator.kill()
+        self.operator.start()
+
+    def _service(self) -> str:
+        return self.chance.choice(SERVICES)
+
+    def _child(self) -> str:
+        return f"{self._service()}-predict-{self.chance.choice(RELEASES)}"
+
+    def _unpin(self, service: str, release: str | None = None) -> None:
+        for key in [k for k in self.known.pinned if k[0] == service and release in (None, k[1])]:
+            del self.known.pinned[key]
+
+    def _write(self, name: str, spec: Object) -> str:
+        self.project.patch("MLService", name, {"spec": spec})
+        self.known.specs[name] = spec
+        for release in [r for s, r in self.known.pinned if s == name]:
+            says = next((r for r in spec["releases"] if r["name"] == release), None)
+            runs = spec["runMode"] == "running" and says and says["predictor"].get("minReplicas", 1) > 0
+            if not runs or _said(says) != self.known.pinned[name, release][0]:
+                self._unpin(name, release)
+        return f"{name}: {spec}"
+
+    def _release(self, name: str) -> Object:
+        release = a_release(name, self.chance.choice(RUNTIMES))
+        service = ServiceBuilder(name)
+        service.manifest["spec"]["releases"] = [release]
+        service.with_parameters(MODEL_NAME=self.chance.choice(NAMES))
+        low, spread = self.chance.choice([0, 1, 1, 1, 2]), self.chance.choice([None, 0, 2])
+        claimed, patched, gpus = self.chance.random() < 0.2, self.chance.random() < 0.2, self.chance.random() < 0.2
+        if low != 1 or spread is not None:
+            service.predictor["minReplicas"] = low
+        if spread is not None:
+            service.predictor["maxReplicas"] = low + spread
+        if claimed:
+            service.on("weights")
+        if patched:
+            service.patched(containers=[{"name": "user-container", "env": [{"name": "A", "value": "b"}]}])
+        if gpus:
+            service.with_gpus(2)
+        return release
+
+    def _put_runtime(self, name: str, image: str) -> str:
+        runtime = a_runtime(name, image=image)
+        if name in self.known.runtimes:
+            self.project.patch("MLServiceRuntime", name, {"spec": runtime["spec"]})
+        else:
+            self.project.create(runtime)
+            self.known.runtimes.add(name)
+        return f"{name} {image}"
+
+
+def _said(release: Object) -> str:
+    """What a release says about its pods."""
+    predictor = {k: v for k, v in release["predictor"].items() if k not in ("minReplicas", "maxReplicas")}
+    return str(sorted(predictor.items()))
