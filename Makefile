@@ -48,11 +48,6 @@ faults: .venv/.ready  ## The whole matrix of crashes, faults, random steps and w
 	@$(BIN)/python -m local_cluster binaries --level api
 	$(BIN)/pytest tests/faults --whole -v -s
 
-.PHONY: faults
-faults: .venv/.ready  ## The whole matrix of crashes, faults, random steps and wrong specs: hours, goes on where it was
-	@$(BIN)/python -m local_cluster binaries --level api
-	$(BIN)/pytest tests/faults --whole -v -s
-
 .PHONY: test-runtime
 test-runtime: .venv/.ready  ## Tests of runtime-image/ on a real vLLM on this machine's CPU
 	$(BIN)/pytest tests/runtime -q
