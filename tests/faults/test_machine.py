@@ -9,7 +9,7 @@ from faults.machine import Machine
 from faults.progress import FOLDER, commit
 
 SEEDS = [1, 2]
-STEPS = 48
+STEPS = 36
 EPISODE = 240
 """Steps of one seed in the long run: then a new namespace is begun."""
 

@@ -18,8 +18,15 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FAULT_SECONDS = 3.0
 
 
-def by_name(*names):
-    return pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s.name in names], ids=lambda s: s.name)
+def long(*values):
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
+def by_name(*names, more=()):
+    """Scenarios of these names; those of `more` in the whole run only."""
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    chosen = [known[name] for name in names] + [long(known[name]) for name in more]
+    return pytest.mark.parametrize("scenario", chosen, ids=lambda s: s.name)
 
 
 @pytest.fixture
@@ -29,8 +36,8 @@ def same_process(operator):
     assert operator.process.poll() is None, f"the operator ended:\n{operator.text()[-3000:]}"
 
 
-@pytest.mark.parametrize("program", ["kube-apiserver", "etcd"])
-@by_name("created", "release_renamed")
+@pytest.mark.parametrize("program", ["kube-apiserver", long("etcd")])
+@by_name("release_renamed", more=["created", "paused"])
 def test_killed_server_comes_back(level, kube, proxy, operator, ends, same_process, scenario, program):
     wanted = ends(scenario)
     project = started(kube, proxy, scenario)
@@ -48,8 +55,8 @@ OLD = {
 }
 
 
-@pytest.mark.parametrize("kinds", OLD.values(), ids=OLD)
-@by_name("release_renamed", "resumed", "spec_changed")
+@pytest.mark.parametrize("kinds", [OLD["everything"], *map(long, list(OLD.values())[1:])], ids=OLD)
+@by_name("resumed", "spec_changed", more=["release_renamed", "default_switched"])
 def test_old_lists_after_a_restart_stop_nothing_that_serves(kube, proxy, operator, ends, scenario, kinds):
     """Another operator of the past read from an API server that lags: what it reads is old, and so are its watches."""
     wanted = ends(scenario)
@@ -79,7 +86,7 @@ def is_of(path: str, kinds: tuple[str, ...]) -> bool:
     return not kinds or path.partition("?")[0].rsplit("/", 1)[-1] in kinds
 
 
-@by_name("created", "release_renamed")
+@by_name("created", more=["release_renamed"])
 def test_token_that_is_replaced_is_read_again(kube, proxy, operator, ends, same_process, scenario):
     wanted = ends(scenario)
     project = started(kube, proxy, scenario)
@@ -114,7 +121,7 @@ def test_lease_that_is_deleted_is_made_again(kube, proxy, operator, ends, same_p
     assert eventually("the Lease is there", lambda: kube.get("Lease", *LEASE))
 
 
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("hours", [1, long(-1)])
 def test_clock_of_the_lease_does_not_count(kube, proxy, operator, ends, same_process, hours):
     """Times in it that are an hour off, as a host whose clock jumps writes them, cost nobody the Lease."""
     wanted = ends(PAUSED)
@@ -130,7 +137,7 @@ def test_clock_of_the_lease_does_not_count(kube, proxy, operator, ends, same_pro
     )
 
 
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("hours", [1, long(-1)])
 def test_nothing_is_written_while_another_holds_the_lease(kube, proxy, operator, ends, same_process, hours):
     """Until it has been silent for its 15 s on our own clock, whatever the times in it say."""
     wanted = ends(RENAMED)
@@ -160,7 +167,7 @@ def another_operator(kube, proxy, tmp_path):
     second.stop()
 
 
-@by_name("created", "updated_on_request", "release_renamed", "scaled", "resumed")
+@by_name("release_renamed", more=["created", "updated_on_request", "scaled", "resumed"])
 def test_two_that_write_at_once_agree(kube, proxy, operator, ends, same_process, another_operator, scenario):
     wanted = ends(scenario)
     project = started(kube, proxy, scenario)
@@ -171,6 +178,7 @@ def test_two_that_write_at_once_agree(kube, proxy, operator, ends, same_process,
     assert len(proxy.writes) == before, "they write on, against each other"
 
 
+@pytest.mark.long
 def test_standby_takes_over_from_one_that_is_killed(kube, proxy, operator, ends, tmp_path):
     wanted = ends(RENAMED)
     project = started(kube, proxy, RENAMED)
