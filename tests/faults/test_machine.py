@@ -10,7 +10,7 @@ from faults.progress import FOLDER, commit
 
 SEEDS = [1, 2]
 STEPS = 36
-EPISODE = 240
+EPISODE = 120
 """Steps of one seed in the long run: then a new namespace is begun."""
 
 RECORD = FOLDER / "machine.jsonl"
