@@ -17,6 +17,7 @@ class Progress:
         FOLDER.mkdir(exist_ok=True)
         self.record, self.began, self.left, self.broken = FOLDER / f"passed-{commit()}", time.monotonic(), 0, set[str]()
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         passed = set(self.record.read_text().splitlines()) if self.record.exists() else set()
         again = [item for item in items if item.nodeid in passed]

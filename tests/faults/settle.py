@@ -1,12 +1,13 @@
 """Play the other controllers until nothing moves any more, and describe the end."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from faults.proxy import Exchange, FaultProxy
-from kube import Object
+from kube import Object, Refused
 from mlservice.api.meta import ANNOTATION_APPLIED
 from rig import Project
 
@@ -53,7 +54,8 @@ def roll_out(project: Project, deployment: Object) -> bool:
     live = deployment.get("status", {})
     if all(live.get(key, 0) == value for key, value in wanted.items()):
         return False
-    project.patch("Deployment", deployment["metadata"]["name"], {"status": wanted}, "status")
+    with contextlib.suppress(Refused):  # it was deleted just now
+        project.patch("Deployment", deployment["metadata"]["name"], {"status": wanted}, "status")
     return True
 
 
@@ -67,7 +69,8 @@ def collect(project: Project, *kinds: str) -> bool:
         if (owners := child["metadata"].get("ownerReferences")) and not alive & {owner["uid"] for owner in owners}
     ]
     for kind, name in orphans:
-        project.delete(kind, name)
+        with contextlib.suppress(Refused):
+            project.delete(kind, name)
     return bool(orphans)
 
 
