@@ -115,8 +115,8 @@ class Machine:
 
     def update_pins(self) -> str:
         """Ask for the newest runtime, or hold a release at an old revision, or let it go."""
-        name, release, number = self._service(), self.chance.choice(RELEASES), self.chance.choice([None, 1, 2])
-        annotation, which = str(self.chance.randrange(100)), self.chance.randrange(2)
+        name, number = self._service(), self.chance.choice([None, 1, 2])
+        release, annotation, which = self._release_of(name), str(self.chance.randrange(100)), self.chance.randrange(2)
         if name not in self.known.specs:
             return f"no {name}"
         if which:
@@ -165,8 +165,8 @@ class Machine:
     # What strangers do.
 
     def delete_child(self) -> str:
-        name, release, kind = self._service(), self.chance.choice(RELEASES), self.chance.randrange(4)
-        child = f"{name}-predict-{release}"
+        child, kind = self._child(), self.chance.randrange(4)
+        name, release = child.split("-predict-")
         if kind == 0:
             self._unpin(name, release)
             self.project.delete("Deployment", child)
@@ -325,10 +325,16 @@ class Machine:
         self.operator.start()
 
     def _service(self) -> str:
-        return self.chance.choice(SERVICES)
+        """One that is there, if any is."""
+        return self.chance.choice(sorted(self.known.specs) or SERVICES)
+
+    def _release_of(self, name: str) -> str:
+        spec = self.known.specs.get(name, {"releases": [{"name": "v1"}]})
+        return self.chance.choice([release["name"] for release in spec["releases"]])
 
     def _child(self) -> str:
-        return f"{self._service()}-predict-{self.chance.choice(RELEASES)}"
+        name = self._service()
+        return f"{name}-predict-{self._release_of(name)}"
 
     def _unpin(self, service: str, release: str | None = None) -> None:
         for key in [k for k in self.known.pinned if k[0] == service and release in (None, k[1])]:
