@@ -32,6 +32,36 @@ def test_field_that_is_ours_is_restored_with_one_write(serving, operator):
     assert operator.requests("PATCH", "services") - before == 1 + 2
 
 
+def managers(obj):
+    return {(entry["manager"], entry["operation"]) for entry in obj["metadata"]["managedFields"]}
+
+
+def ports(project):
+    return [port["port"] for port in project.there("Service", "llama")["spec"]["ports"]]
+
+
+def test_port_number_that_somebody_edits_is_set_right(serving):
+    """A list is merged by the number: another one of the same name beside ours would be invalid, and stay."""
+    serving.patch("Service", "llama", {"spec": {"ports": [{"name": "http", "port": 81, "targetPort": 1}]}})
+    eventually(
+        "it is 80 alone", lambda: [p["port"] for p in serving.there("Service", "llama")["spec"]["ports"]] == [80]
+    )
+    container = {"name": "user-container", "image": "a:1", "ports": [{"name": "http", "containerPort": 9999}]}
+    serving.patch("Deployment", NAME, {"spec": {"template": {"spec": {"containers": [container]}}}})
+
+    def restored():
+        (container,) = template(serving)["spec"]["containers"]
+        return [port["containerPort"] for port in container["ports"]] == [8000]
+
+    eventually("it is 8000 alone", restored)
+    serving.roll_out(NAME)
+    serving.reason("Ready")
+    for kind, name in (("Service", "llama"), ("Deployment", NAME)):
+        repairing = ("mlservice-operator-repair", "Update")
+        eventually("nobody repairs", lambda: repairing not in managers(serving.there(kind, name)))  # noqa: B023
+        assert ("mlservice-operator", "Apply") in managers(serving.there(kind, name))
+
+
 def test_label_that_is_ours_is_restored(serving):
     serving.patch("Deployment", NAME, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}})
 

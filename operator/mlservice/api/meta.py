@@ -15,6 +15,9 @@ MANAGER = "mlservice-operator"
 SCALER = f"{MANAGER}-scale"
 """Field manager of replica counts, apart from the apply's, so that leaving them out of the apply never resets them."""
 
+REPAIRER = f"{MANAGER}-repair"
+"""Field manager of a child's spec that is set whole; gone from the object a moment later."""
+
 LABEL_NAME = "mlservice.tensorstack.dev/name"
 LABEL_RELEASE = "mlservice.tensorstack.dev/release"
 LABEL_COMPONENT = "mlservice.tensorstack.dev/component"

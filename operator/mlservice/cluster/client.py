@@ -14,7 +14,7 @@ import aiohttp
 from kubernetes.aio import client as official
 from kubernetes.aio import config
 
-from mlservice.api.meta import MANAGER, SCALER, Object
+from mlservice.api.meta import MANAGER, REPAIRER, SCALER, Object
 from mlservice.cluster.metrics import REQUESTS
 from mlservice.cluster.resources import Resource
 
@@ -58,6 +58,11 @@ class ApiError(Exception):
         For some refusals there is no code to know them by: see REFUSING.
         """
         return self.status in (400, 403, 404, 405, 413, 415, 422) or any(words in str(self) for words in REFUSING)
+
+    @property
+    def is_about_duplicates(self) -> bool:
+        """Whether elements of a list exclude each other."""
+        return self.status == 422 and "Duplicate value" in self.message
 
 
 class NotLeading(Exception):
@@ -130,6 +135,20 @@ class Client:
         query = {"dryRun": "All", "fieldManager": MANAGER, "fieldValidation": "Strict"}
         query |= {"force": "true"} if method == "PATCH" else {}
         return await self._call(method, resource, path, query, obj, APPLY if method == "PATCH" else "application/json")
+
+    async def overwrite(self, resource: Resource, obj: Object) -> Object:
+        """Set a live object's spec to ours, lists whole, then apply; returns the live object.
+
+        Elements that somebody else added to a list stay in an apply, and then may make the whole invalid, such as two
+        ports of one name. The manager of the first write is taken out again: what it owned would never go.
+        """
+        metadata, query = obj["metadata"], {"fieldManager": REPAIRER, "fieldValidation": "Strict"}
+        path = resource.path(metadata["namespace"], metadata["name"])
+        await self._call("PATCH", resource, path, query, {"spec": obj["spec"]}, MERGE, writes=True)
+        live = (await self.apply(resource, obj))["metadata"]
+        others = [entry for entry in live["managedFields"] if entry["manager"] != REPAIRER]
+        kept = {"managedFields": others, "resourceVersion": live["resourceVersion"]}
+        return await self.merge(resource, metadata["namespace"], metadata["name"], {"metadata": kept})
 
     async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> Object:
         """Set the replica count under a field manager of its own; returns the live object.

@@ -123,7 +123,7 @@ class Applier:
     async def _write(self, world: World, child: Object) -> dict[Ref, Finding]:
         where = ref(child)
         try:
-            live = await self.client.apply(CHILDREN[where.kind], child)
+            live = await self._applied(world, child)
         except ApiError as error:
             return {where: _refusal(child, error)}
         key = world.service.metadata["uid"], where
@@ -139,6 +139,14 @@ class Applier:
         held = ", to be scaled before it may start" if child.get("spec", {}).get("paused") else ""
         logger.info("Applied %s in %s%s", where, child["metadata"]["namespace"], held)
         return {}
+
+    async def _applied(self, world: World, child: Object) -> Object:
+        try:
+            return await self.client.apply(CHILDREN[child["kind"]], child)
+        except ApiError as error:
+            if not error.is_about_duplicates or ref(child) not in world.children:
+                raise
+        return await self.client.overwrite(CHILDREN[child["kind"]], child)
 
     async def _delete(self, world: World, obj: Object) -> dict[Ref, Finding]:
         where = ref(obj)
