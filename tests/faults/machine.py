@@ -250,12 +250,12 @@ class Machine:
         """End every fault, let all come to rest, and look."""
         if self.proxy.faults:
             self.proxy.break_off()
-        self._restart(only_if_dead=True)
-        self.operator.led()
         deadline = time.monotonic() + seconds
         wrong = ["not looked at yet"]
         while wrong and time.monotonic() < deadline:
+            self._restart(only_if_dead=True)  # a request that was under way when the faults ended may kill it yet
             try:
+                self.operator.led()
                 settle(self.project, self.proxy, seconds=seconds)
             except AssertionError as restless:
                 wrong = [str(restless)]
@@ -303,8 +303,8 @@ class Machine:
         if says["ready"] and not release.get("revision") and wanted not in container["args"]:
             wrong.append(f"{where} runs {container['args']}, not {wanted}")
         said, template = self.known.pinned.get((name, release["name"]), ("", {}))
-        if said == _said(release) and template != made["spec"]["template"]:
-            wrong.append(f"{where} was rolled out, and nobody asked: {template} became {made['spec']['template']}")
+        if said == _said(release) and template != _ours(made):
+            wrong.append(f"{where} was rolled out, and nobody asked: {template} became {_ours(made)}")
         return wrong
 
     def _remember(self) -> None:
@@ -313,7 +313,7 @@ class Machine:
             for release in spec["releases"]:
                 made = self.project.get("Deployment", f"{name}-predict-{release['name']}")
                 if made and made.get("status", {}).get("availableReplicas", 0) > 0 and not release.get("revision"):
-                    self.known.pinned[name, release["name"]] = _said(release), made["spec"]["template"]
+                    self.known.pinned[name, release["name"]] = _said(release), _ours(made)
 
     # Pieces.
 
@@ -383,3 +383,10 @@ def _said(release: Object) -> str:
     """What a release says about its pods."""
     predictor = {k: v for k, v in release["predictor"].items() if k not in ("minReplicas", "maxReplicas")}
     return str(sorted(predictor.items()))
+
+
+def _ours(deployment: Object) -> Object:
+    """What makes its pods another release; a stranger may add to the rest."""
+    template = deployment["spec"]["template"]
+    container = template["spec"]["containers"][0]
+    return {**template["metadata"]["labels"], "image": container["image"], "args": container["args"]}
