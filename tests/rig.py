@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from kube import Kube, Object, condition, eventually
 from local_cluster import manifests
 
+PORT = re.compile(r"Serving /healthz, /readyz and /metrics on port (\d+)")
 CRDS = Path(__file__).parents[1] / "crds"
 
 
@@ -67,8 +69,8 @@ class Operator:
 
     def get(self, path: str) -> str:
         """What the operator's own server answers."""
-        ports = [line.rsplit(" ", 1)[1] for line in self.text().splitlines() if "/healthz, /readyz" in line]
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports[-1]}{path}", timeout=5) as response:
+        port = eventually("its server is up", lambda: PORT.search(self.text(), self.logged))[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
             return str(response.read().decode())
 
 
