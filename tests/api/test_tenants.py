@@ -366,7 +366,7 @@ def test_nobodys_manifest_stops_the_operator(tenant, kube, operator, reading_dee
         ("RuntimeInvalid", "on-deep", "MLServiceRuntime deep cannot be read"),
         ("TemplateInvalid", "bombed", "becomes longer than 1048576 characters"),
     ):
-        assert words in tenant.reason(reason, name)["message"]
+        assert words in tenant.reason(reason, name, seconds=120)["message"]
     tenant.there("Deployment", "old-predict-v1")
     assert operator.process.poll() is None
     operator.stop()
