@@ -1,11 +1,13 @@
 """What vLLM decides stays vLLM's also over Triton's protocol: LoRA adapters by name, and a queue that is full."""
 
 import asyncio
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
+import pytest
 from serving import ADAPTER, AUTHORIZED, MODEL, Serving, wait_until
 from triton_client import request, responses
 from tritonclient.grpc import aio
@@ -34,6 +36,18 @@ def test_an_adapter_that_is_not_there(keyed: Serving) -> None:
     asked = [request(MODEL, "Hello", "1", lora_name="nobody")]
     ((_, error),) = asyncio.run(responses(keyed.grpc, asked, **AUTHORIZED))
     assert str(error) == text
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [{"temperature": -1}, {"n": 2.5}, {"max_tokens": 100_000}, {"stop_token_ids": ["x"]}, {"seed": 2**70}],
+    ids=lambda parameter: next(iter(parameter)),
+)
+def test_what_is_refused_is_refused_in_vllms_words(keyed: Serving, parameter: dict[str, Any]) -> None:
+    body = {"model": MODEL, "prompt": PROMPT["text_input"], "temperature": 0, "stream": False, **parameter}
+    answer = httpx2.post(f"{keyed.url}/v1/completions", json=body, headers=AUTHORIZED, timeout=60)
+    told = generate(keyed, sampling_parameters=json.dumps({"temperature": 0, **parameter}))
+    assert told.json() == {"error": f"Error generating stream: {answer.json()['error']['message']}"}
 
 
 def test_a_full_queue_is_a_reason_to_try_elsewhere(keyed: Serving) -> None:
