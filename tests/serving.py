@@ -35,6 +35,8 @@ class Serving:
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path, ports: list[int], environment: dict[str, str]):
         self.process = process
+        self.model = log.parent / "model"
+        self.termination_log = log.parent / "termination-log"
         self.log_file = log
         self.port, self.http_port, self.grpc_port, self.metrics_port = ports
         self.environment = environment
@@ -142,8 +144,18 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Serving]:
-    """Run a server until the end of the context; `environment` goes on top of what the image sets."""
+def serving(
+    folder: Path,
+    *arguments: str,
+    launcher: bool = False,
+    wait: bool = True,
+    meanwhile: Callable[[], object] = lambda: None,
+    **environment: str,
+) -> Iterator[Serving]:
+    """Run a server until the end of the context; `environment` goes on top of what the image sets.
+
+    With `launcher` as the image runs it, without as plain `vllm serve`. `meanwhile` is called while it starts.
+    """
     watch = Stopwatch()
     image, program = packages(watch), interpreter(watch)
     site, ours = (image / target.lstrip("/") for target in (vllm_cpu.TARGET, vllm_runtime.TARGET))
@@ -171,9 +183,12 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Servi
             "MLSERVICE_RUNTIME_GRPC_PORT": str(grpc),
             "MLSERVICE_RUNTIME_METRICS_PORT": str(metrics),
             "MLSERVICE_RUNTIME_FOLDER": sockets,
+            "MLSERVICE_RUNTIME_STATUS_PORT": "0",
+            "MLSERVICE_RUNTIME_TERMINATION_LOG": str(folder / "termination-log"),
             **environment,
         }
-        command = ["nice", "-n", "10", program, str(site / "bin" / "vllm"), "serve", str(folder / "model")]
+        start = ["-m", "mlservice_runtime"] if launcher else [str(site / "bin" / "vllm")]
+        command = ["nice", "-n", "10", program, *start, "serve", str(folder / "model")]
         command += ["--host=127.0.0.1", f"--port={port}", f"--served-model-name={MODEL}", "--dtype=bfloat16"]
         command += ["--max-model-len=4096", "--enforce-eager", "--shutdown-timeout=20", *arguments]
         log = folder / "vllm.log"
@@ -181,13 +196,14 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Servi
             process = subprocess.Popen(command, env=variables, stdout=output, stderr=output, cwd=folder)
         server = Serving(process, log, ports, variables)
         try:
-            wait_until_ready(server)
+            if wait:
+                wait_until_ready(server, meanwhile)
             yield server
         finally:
             server.stop()
 
 
-def wait_until_ready(server: Serving) -> None:
+def wait_until_ready(server: Serving, meanwhile: Callable[[], object]) -> None:
     """Wait, as a startup probe does; a server without our plugin has vLLM's own health only."""
     path = "/v2/health/ready" if server.environment["VLLM_PLUGINS"] else "/health"
     until = time.monotonic() + START_SECONDS
@@ -197,5 +213,6 @@ def wait_until_ready(server: Serving) -> None:
                 return
         except httpx2.TransportError:
             pass
+        meanwhile()
         time.sleep(0.2)
     raise AssertionError(f"vLLM did not become ready:\n{server.log[-5000:]}")

@@ -11,9 +11,11 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
+from mlservice_runtime import status
 from mlservice_runtime.activity import Activity
 from mlservice_runtime.health import Health
 from mlservice_runtime.log import logger
+from mlservice_runtime.progress import Phase
 
 POLL_SECONDS = 0.1
 IDLE_SECONDS = 0.5
@@ -46,6 +48,7 @@ class Drain:
         """Drain for one command, telling it how many requests are in flight."""
         order = json.loads(await reader.readline())
         self.health.draining = True
+        status.tell(self.socket.parent, Phase.DRAINING)
         logger.info("Draining: not ready from now on, %d requests in flight", self.activity.in_flight)
         await asyncio.sleep(order["settle"])
         stopping = asyncio.create_task(self.stop(order["max"]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from mlservice_runtime import triton_grpc
+from mlservice_runtime import status, triton_grpc
 from mlservice_runtime.activity import Activity
 from mlservice_runtime.drain import Drain
 from mlservice_runtime.gate import Gate
@@ -17,6 +17,7 @@ from mlservice_runtime.generation import Generation
 from mlservice_runtime.health import Health
 from mlservice_runtime.keys import Keys
 from mlservice_runtime.listeners import Listeners
+from mlservice_runtime.progress import Phase
 from mlservice_runtime.settings import Settings
 from mlservice_runtime.triton_http import TritonHttp
 from mlservice_runtime.vllm_serving import VllmServing
@@ -74,6 +75,7 @@ class Plugin:
         await self.listeners.open()
         self.bound_the_end()
         self.health.serving = True
+        status.tell(self.settings.folder, Phase.READY)
 
     def bound_the_end(self) -> None:
         """Bound how long vLLM's server waits for open responses when it is stopped.
@@ -88,5 +90,6 @@ class Plugin:
     async def closed(self) -> None:
         """vLLM has answered its last request."""
         self.health.serving = False
+        status.tell(self.settings.folder, Phase.DRAINING)
         await self.listeners.close()
         await self.drain.close()

@@ -20,6 +20,11 @@ class Settings:
     keyed_metrics: bool = False
     admin_routes: bool = False
     folder: Path = Path("/tmp/mlservice-runtime")  # noqa: S108
+    status_port: int = 8003
+    termination_log: Path = Path("/dev/termination-log")
+    read_ahead: bool = True
+    fork: bool = True
+    short_command: bool = True
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -1,5 +1,6 @@
 """What pods say, and that it stays the same while they fail in the same way."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from builders import NOW, a_claim, a_pod, a_service, a_world, condition, live, p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlservice.api.meta import LABEL_REVISION
+from mlservice.plan.last_words import last_words
 from pod_states import a_condition, container, ended, running, waiting
 
 
@@ -31,6 +33,24 @@ def test_crash_loop_reads_the_same_in_all_its_phases(state):
         "ContainerCrashed",
         "Pod pod-1, container user-container ended with exit code 1, and is started again. Its last words: KeyError",
     )
+
+
+def test_the_runtime_s_last_words_are_quoted_as_a_sentence():
+    told = {
+        "reason": "ShardMissing",
+        "message": "copy the model again",
+        "line": "FileNotFoundError: x",
+        "phase": "starting",
+    }
+    pod = a_pod(containerStatuses=[container(state=ended(1, json.dumps(told)))])
+    assert diagnosed(pod)[1].endswith("ShardMissing: copy the model again. vLLM's line: FileNotFoundError: x")
+
+
+@pytest.mark.parametrize(
+    "words", ["KeyError", "", "{", "[1]", '"text"', '{"reason": 1}', '{"level": "error", "msg": "x"}']
+)
+def test_any_other_last_words_are_left_as_they_are(words):
+    assert last_words(words) == words
 
 
 WORDS = "(EngineCore pid={pid}) ERROR 01-01 {clock} [core.py:700] no room at 0x{pid}f0: {date}T{clock}Z"

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from mlservice.api.meta import Object
 from mlservice.api.reasons import Reason
+from mlservice.plan.last_words import last_words
 from mlservice.plan.pods import condition, current_pods, has_failed
 from mlservice.plan.scheduling import not_started_since, unscheduled, untouched_since
 from mlservice.plan.storage import attached_elsewhere
@@ -123,7 +124,7 @@ def _crashed(pod: Object) -> Finding | None:
         code = ended.get("exitCode")
         if code is None or container.get("ready") or (code == 0 and container["name"] in initial):
             continue
-        words = _steady(str(ended.get("message", "")))
+        words = _steady(last_words(str(ended.get("message", ""))))
         return Finding(
             Reason.CONTAINER_CRASHED,
             f"{_place(pod, container)} ended with exit code {code}{SIGNALS.get(code, '')}, and is started again. "

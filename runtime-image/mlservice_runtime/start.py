@@ -1,0 +1,113 @@
+"""The child of the launcher: `vllm serve` in this process, started in less time.
+
+multiprocessing imports this module again in the processes that it spawns, so it imports little at the top.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+COMMON = ("vllm.engine.arg_utils", "vllm.v1.engine.async_llm")
+ENGINE = ("vllm.v1.engine.core",)
+WORKER = {
+    "cpu": ("vllm.v1.executor.multiproc_executor", "vllm.v1.worker.cpu_worker"),
+    "cuda": ("vllm.v1.executor.uniproc_executor", "vllm.v1.worker.gpu_worker", "vllm.v1.worker.gpu_model_runner"),
+}
+SERVER = (
+    "vllm.entrypoints.launchers.app",
+    "vllm.entrypoints.launchers.api_server.app_state",
+    "mlservice_runtime.plugin",
+)
+"""What the server imports only when the engine is up. A name that this version of vLLM does not have is left out."""
+
+
+def main() -> None:
+    """Become vLLM's command line. It ends, as a pod does, when the launcher is killed."""
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+    sys.argv[0] = "vllm"
+    from mlservice_runtime.settings import Settings
+
+    settings = Settings.read()
+    if settings.fork:
+        fork_server()
+    command = settings.short_command and short_command()
+    if command:
+        command()
+        return
+    from vllm.entrypoints.cli.main import main as whole
+
+    whole()
+
+
+def fork_server() -> None:
+    """Import what all processes have in common, once, and fork them from here on."""
+    from mlservice_runtime import forks
+
+    if not forks.possible(sys.argv):
+        return
+    gc.disable()  # imports make nothing but objects that stay
+    for name in COMMON:
+        with suppress(ImportError):
+            import_module(name)
+    forks.serve(engine_modules, threading.Thread(target=import_server, daemon=True).start)
+    gc.freeze()
+    gc.enable()
+
+
+def import_server() -> None:
+    """Import the server's modules while the engine starts in its process."""
+    for name in SERVER:
+        with suppress(ImportError):
+            import_module(name)
+
+
+def engine_modules() -> list[str]:
+    """What the engine and its worker import, for this platform and this model."""
+    from vllm.platforms import current_platform
+
+    return [*ENGINE, *WORKER.get(current_platform.device_type, ()), *model_modules()]
+
+
+def model_modules() -> list[str]:
+    """The module of the model's architecture."""
+    from vllm.model_executor.models.registry import ModelRegistry
+
+    from mlservice_runtime.weights import model_of
+
+    folder = model_of(sys.argv[2:])
+    with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+        names = json.loads((folder / "config.json").read_text())["architectures"] if folder else []
+        return [ModelRegistry.models[name].module_name for name in names]
+    return []
+
+
+def short_command() -> Callable[[], None] | None:
+    """vLLM's command line without its other commands, whose imports take a while; None where it is not as known."""
+    try:
+        command = import_module("vllm.entrypoints.cli.serve").cmd_init()[0]
+        parser = import_module("vllm.utils.argparse_utils").FlexibleArgumentParser(prog="vllm")
+        command.subparser_init(parser.add_subparsers(dest="subparser")).set_defaults(dispatch_function=command.cmd)
+    except (ImportError, AttributeError, TypeError):
+        return None
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # as vLLM's own command line does
+
+    def run() -> None:
+        parsed = parser.parse_args()
+        if configure := getattr(import_module("vllm.logger"), "configure_logging_from_args", None):
+            configure(parsed)
+        command.validate(parsed)
+        parsed.dispatch_function(parsed)
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
