@@ -252,7 +252,7 @@ def termination_message(failures: Failures, phase: str, status: int, stopped: bo
     elif failures.best and not (TABLE[failures.best[0]].cause is Cause.PROCESS_KILLED and line):
         known = TABLE[failures.best[0]]
         cause, words, line = known.cause, known.words, failures.best[1]
-    elif status - 128 in BY_SIGNAL and not line:
+    elif status - 128 in BY_SIGNAL:
         cause = BY_SIGNAL[status - 128]
         words = next(row.words for row in TABLE if row.cause is cause)
     told = {"reason": cause, "message": words, "line": line[:LINE_LIMIT], "phase": phase, "exitCode": status}

@@ -102,10 +102,11 @@ def possible(arguments: list[str]) -> bool:
     )
 
 
-def serve(modules: Callable[[], list[str]], then: Callable[[], None]) -> None:
-    """Fork the server, which imports what `modules` names; then every process that is spawned comes from it.
+def serve(first: Callable[[], None], modules: Callable[[], list[str]], then: Callable[[], None]) -> int:
+    """Fork the server; every process that is spawned from now on comes from it.
 
-    `then` is called when the first one has been made by this process.
+    The copy calls `first`, then imports what `modules` names. `then` is called in this process when it has spawned its
+    first one. Returns a pipe that ends when the copy has done `first`.
     """
     own_environment.update(os.environ)
     resource_tracker.ensure_running()
@@ -114,18 +115,25 @@ def serve(modules: Callable[[], list[str]], then: Callable[[], None]) -> None:
     listener.bind(address)
     listener.listen()
     alive, held = os.pipe()
+    done, tell = os.pipe()
     fork_server._forkserver_address = address
     fork_server.ensure_running = resource_tracker.ensure_running
     spawned._Popen = staticmethod(popen)
     pid = os.fork()
     if pid == 0:
         os.close(held)
+        os.close(done)
+        with contextlib.suppress(Exception):
+            first()
+        os.close(tell)
         run_server(listener, alive, modules)
     listener.close()
     os.close(alive)
+    os.close(tell)
     meanwhile.append(then)
     fork_server._forkserver_alive_fd = held
     util.Finalize(None, os.unlink, (address,), exitpriority=0)
+    return done
 
 
 def run_server(listener: socket.socket, alive: int, modules: Callable[[], list[str]]) -> None:

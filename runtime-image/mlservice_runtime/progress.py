@@ -86,7 +86,7 @@ class Progress:
         """Begin a phase; an earlier one never comes again."""
         if ORDER.index(phase) > ORDER.index(self.phase):
             self.phase = phase
-            self.phases[phase] = round(self.clock() - self.began, 2)
+            self.phases[phase] = round(self.clock() - self.began, 3)
 
     def state(self) -> dict[str, Any]:
         """What the status port tells: seconds, bytes, bytes a second."""
@@ -105,7 +105,7 @@ class Progress:
 
     def text(self) -> str:
         """The same for people: one line."""
-        told = f"{self.phase} for {self.clock() - self.began - self.phases[self.phase]:.0f} s"
+        told = f"{self.phase} for {int(self.clock() - self.began - self.phases[self.phase])} s"
         if self.total and not self.started:
             rate = f", {self.read / self.read_seconds / 1e6:.0f} MB/s" if self.read_seconds else ""
             told += f"; {self.read / 1e9:.2f} of {self.total / 1e9:.2f} GB of weights read{rate}"

@@ -13,17 +13,37 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 COMMON = ("vllm.engine.arg_utils", "vllm.v1.engine.async_llm")
 ENGINE = ("vllm.v1.engine.core",)
 WORKER = {
     "cpu": ("vllm.v1.executor.multiproc_executor", "vllm.v1.worker.cpu_worker"),
-    "cuda": ("vllm.v1.executor.uniproc_executor", "vllm.v1.worker.gpu_worker", "vllm.v1.worker.gpu_model_runner"),
+    "cuda": (
+        "vllm.v1.executor.uniproc_executor",
+        "vllm.v1.worker.gpu_worker",
+        "vllm.v1.worker.gpu_model_runner",
+        "vllm.v1.worker.gpu.model_runner",
+        "vllm.v1.attention.backends.flash_attn",
+        "vllm.compilation.backends",
+        "torch._inductor.compile_fx",
+    ),
 }
 SERVER = (
     "vllm.entrypoints.launchers.app",
     "vllm.entrypoints.launchers.api_server.app_state",
+    "vllm.entrypoints.serve",
+    "vllm.entrypoints.openai.models.api_router",
+    "vllm.entrypoints.openai.chat_completion.api_router",
+    "vllm.entrypoints.openai.responses.api_router",
+    "vllm.entrypoints.openai.completion.api_router",
+    "vllm.entrypoints.anthropic.api_router",
+    "vllm.entrypoints.generate.generative_scoring.api_router",
+    "vllm.entrypoints.serve.sagemaker.api_router",
+    "vllm.entrypoints.serve.elastic_ep.api_router",
+    "vllm.entrypoints.scale_out.factories",
+    "vllm.entrypoints.mcp.tool_server",
     "mlservice_runtime.plugin",
 )
 """What the server imports only when the engine is up. A name that this version of vLLM does not have is left out."""
@@ -36,9 +56,11 @@ def main() -> None:
     from mlservice_runtime.settings import Settings
 
     settings = Settings.read()
-    if settings.fork:
-        fork_server()
+    known = fork_server() if settings.fork else None
     command = settings.short_command and short_command()
+    if known is not None:
+        os.read(known, 1)
+        os.close(known)
     if command:
         command()
         return
@@ -47,19 +69,34 @@ def main() -> None:
     whole()
 
 
-def fork_server() -> None:
+def fork_server() -> int | None:
     """Import what all processes have in common, once, and fork them from here on."""
     from mlservice_runtime import forks
 
     if not forks.possible(sys.argv):
-        return
+        return None
     gc.disable()  # imports make nothing but objects that stay
     for name in COMMON:
         with suppress(ImportError):
             import_module(name)
-    forks.serve(engine_modules, threading.Thread(target=import_server, daemon=True).start)
+    known = forks.serve(inspect_model, engine_modules, threading.Thread(target=import_server, daemon=True).start)
     gc.freeze()
     gc.enable()
+    return known
+
+
+def inspect_model() -> None:
+    """Import the model's class, and leave what vLLM wants to know of it in vLLM's cache.
+
+    vLLM runs a new Python for that, which takes as long as all imports. This process serves nothing and does it itself.
+    """
+    registry: Any = import_module("vllm.model_executor.models.registry")
+    for name in architectures():
+        model = registry.ModelRegistry.models[name]
+        import_module(model.module_name)
+        if hasattr(registry, "_run_in_subprocess"):
+            registry._run_in_subprocess = lambda ask: ask()
+            model.inspect_model_cls()
 
 
 def import_server() -> None:
@@ -70,23 +107,18 @@ def import_server() -> None:
 
 
 def engine_modules() -> list[str]:
-    """What the engine and its worker import, for this platform and this model."""
+    """What the engine and its worker import on this platform."""
     from vllm.platforms import current_platform
 
-    return [*ENGINE, *WORKER.get(current_platform.device_type, ()), *model_modules()]
+    return [*ENGINE, *WORKER.get(current_platform.device_type, ())]
 
 
-def model_modules() -> list[str]:
-    """The module of the model's architecture."""
-    from vllm.model_executor.models.registry import ModelRegistry
-
+def architectures() -> list[str]:
+    """The names that the model's configuration gives its architecture."""
     from mlservice_runtime.weights import model_of
 
     folder = model_of(sys.argv[2:])
-    with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
-        names = json.loads((folder / "config.json").read_text())["architectures"] if folder else []
-        return [ModelRegistry.models[name].module_name for name in names]
-    return []
+    return list(json.loads((folder / "config.json").read_text())["architectures"]) if folder else []
 
 
 def short_command() -> Callable[[], None] | None:

@@ -1,0 +1,275 @@
+"""Measure the start of vLLM: the image's launcher and plain `vllm serve`, same packages, same arguments, in turns.
+
+    python tests/bench/startup.py                # on this machine's CPU, with the quick start's tiny model
+    python3 tests/bench/startup.py --gpu         # on a machine with a GPU, vLLM (0.26 or newer) and our wheel
+
+A start is measured from exec to the first 200 of vLLM's /health.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "runtime-image"))
+
+from asking import publish
+from gpu_server import SHAPES, free_ports, write_model
+from mlservice_runtime.progress import Phase, Progress
+from startup_plot import plot
+
+LIMIT_SECONDS = 400
+COMMON = ["--host=127.0.0.1", "--served-model-name=tiny", "--dtype=bfloat16", "--max-model-len=4096"]
+COMMON += ["--shutdown-timeout=20"]
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclass
+class Case:
+    """A way to start: by our launcher or not, with or without what earlier starts compiled, with more environment."""
+
+    name: str
+    ours: bool
+    warm: bool = True
+    environment: dict[str, str] = field(default_factory=dict)
+    pages: bool = True
+    """Whether the weights are in the page cache."""
+    seconds: list[float] = field(default_factory=list)
+    phases: list[dict[str, float]] = field(default_factory=list)
+
+    def row(self, base: "Case") -> tuple[str, str, str]:
+        values = ", ".join(f"{value:.1f}" for value in sorted(self.seconds))
+        against = statistics.median(self.seconds) / statistics.median(base.seconds)
+        return self.name, f"{statistics.median(self.seconds):.1f} s ({values})", f"{against:.2f}"
+
+
+class Bench:
+    """Where vLLM is, and the folders of this run."""
+
+    def __init__(self, folder: Path, python: str, environment: dict[str, str], arguments: list[str]) -> None:
+        self.folder = folder
+        self.python = python
+        self.environment = environment
+        self.arguments = arguments
+
+    def cache(self, case: Case) -> Path:
+        """The cache of vLLM: kept, or, for a cold start, new but for what an image brings."""
+        if case.warm:
+            return self.folder / "cache"
+        cold = self.folder / "cold"
+        shutil.rmtree(cold, ignore_errors=True)
+        known = self.folder / "cache" / "vllm" / "modelinfos"
+        if case.ours and known.is_dir():
+            shutil.copytree(known, cold / "vllm" / "modelinfos")
+        return cold
+
+    def start(self, case: Case) -> None:
+        """Start vLLM once, note how long it takes and when its phases began, and end it."""
+        port, status = free_ports(2)
+        cache, log = self.cache(case), self.folder / "vllm.log"
+        program = ["mlservice_runtime"] if case.ours else ["vllm.entrypoints.cli.main"]
+        command = [self.python, "-m", *program, "serve", str(self.folder / "model"), f"--port={port}", *COMMON]
+        environment = self.environment | {
+            "VLLM_CACHE_ROOT": str(cache / "vllm"),
+            "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+            "TRITON_CACHE_DIR": str(cache / "triton"),
+            "XDG_CACHE_HOME": str(cache),
+            "VLLM_NO_USAGE_STATS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_PLUGINS": "mlservice" if case.ours else "",
+            "MLSERVICE_RUNTIME_FOLDER": str(self.folder / "run"),
+            "MLSERVICE_RUNTIME_STATUS_PORT": str(status),
+            **{f"MLSERVICE_RUNTIME_{name}_PORT": "0" for name in ("HTTP", "GRPC", "METRICS")},
+            **case.environment,
+        }
+        if not case.pages:
+            drop(self.folder / "model")
+        progress, seen = Progress(), 0
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *self.arguments], env=environment, stdout=output, stderr=output, cwd=self.folder
+            )
+        try:
+            while not healthy(port):
+                text = log.read_text(errors="replace")
+                for line in text[seen:].replace("\r", "\n").splitlines():
+                    progress.line(line)
+                seen = len(text)
+                up = process.poll() is None and time.monotonic() - progress.began < LIMIT_SECONDS
+                assert up, f"{case.name} did not start:\n{text[-6000:]}"
+                time.sleep(0.05)
+            progress.enter(Phase.READY)
+        finally:
+            stop(process)
+        case.seconds.append(progress.phases[Phase.READY])
+        case.phases.append(progress.phases)
+        shutil.copy(log, self.folder / f"{case.name.replace(' ', '-').replace(',', '')}.log")
+        print(f"{case.name}: {progress.phases}", flush=True)
+
+
+def healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def drop(model: Path) -> None:
+    """Take the weights out of the page cache."""
+    os.sync()
+    for file in model.glob("*.safetensors"):
+        with file.open("rb") as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def on_cpu(folder: Path) -> Bench:
+    """The packages of the CPU image, with their bytecode, on this machine's Python."""
+    from local_cluster.images import vllm_runtime
+    from local_cluster.report import Stopwatch
+    from serving import MODEL_MAKER, interpreter, packages, unpack
+
+    watch = Stopwatch()
+    site, program = packages(watch), interpreter(watch)
+    unpack(vllm_runtime.RECIPE, folder / "wheel", watch)
+    subprocess.run([sys.executable, MODEL_MAKER, folder / "model"], check=True, capture_output=True)
+    asked = [program, "-c", "import sys; print(sys.executable)"]
+    python = subprocess.run(asked, capture_output=True, text=True, check=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": f"{folder / 'wheel' / vllm_runtime.TARGET.lstrip('/')}:{site}",
+        "TORCH_COMPILE_DISABLE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+    }
+    return Bench(folder, python.stdout.strip(), environment, ["--enforce-eager", "--max-num-seqs=64"])
+
+
+def on_gpu(folder: Path, shape: str) -> Bench:
+    """This Python's vLLM, and a Llama of a usual shape whose random weights lie on disk."""
+    if not (folder / "model").exists():
+        write_model(folder / "model", shape)
+        write_weights(folder / "model")
+    return Bench(folder, sys.executable, dict(os.environ), [])
+
+
+def write_weights(model: Path) -> None:
+    """Draw weights for the model's configuration, in shards of four layers."""
+    import json
+
+    import torch
+    from safetensors.torch import save_file
+
+    config = json.loads((model / "config.json").read_text())
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    small = config["num_key_value_heads"] * config["head_dim"]
+    layer = {
+        "self_attn.q_proj": (hidden, hidden),
+        "self_attn.k_proj": (small, hidden),
+        "self_attn.v_proj": (small, hidden),
+        "self_attn.o_proj": (hidden, hidden),
+        "mlp.gate_proj": (inner, hidden),
+        "mlp.up_proj": (inner, hidden),
+        "mlp.down_proj": (hidden, inner),
+        "input_layernorm": (hidden,),
+        "post_attention_layernorm": (hidden,),
+    }
+    ends = {"model.embed_tokens.weight": (config["vocab_size"], hidden), "model.norm.weight": (hidden,)}
+    parts = [ends | {"lm_head.weight": (config["vocab_size"], hidden)}]
+    for first in range(0, config["num_hidden_layers"], 4):
+        numbers = range(first, min(first + 4, config["num_hidden_layers"]))
+        parts.append({f"model.layers.{at}.{name}.weight": size for at in numbers for name, size in layer.items()})
+    device, weight_map = "cuda" if torch.cuda.is_available() else "cpu", {}
+    for number, part in enumerate(parts, start=1):
+        file = f"model-{number:05d}-of-{len(parts):05d}.safetensors"
+        drawn = {name: torch.randn(size, device=device, dtype=torch.bfloat16) * 0.02 for name, size in part.items()}
+        save_file({name: tensor.cpu() for name, tensor in drawn.items()}, model / file)
+        weight_map |= dict.fromkeys(part, file)
+    (model / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gpu", action="store_true", help="this Python's vLLM on a GPU")
+    parser.add_argument("--shape", choices=SHAPES, default="7b", help="of the model, with --gpu")
+    parser.add_argument("--rounds", type=int, default=5, help="warm starts of each kind, in turns")
+    parser.add_argument("--compile", nargs="+", default=[], help="with --gpu: packages that have no bytecode yet")
+    parser.add_argument("--cold", action=argparse.BooleanOptionalAction, default=True, help="with --gpu: cold starts")
+    parser.add_argument("--parts", action="store_true", help="also with each trick alone turned off")
+    parser.add_argument("--folder", type=Path, help="where logs go and stay (default: a temporary folder)")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="page whose table is replaced; the plot goes beside it"
+    )
+    chosen = parser.parse_args()
+    plain, ours = Case("vllm serve", ours=False), Case("launcher", ours=True)
+    warm, once = [plain, ours], []
+    if chosen.parts:
+        for name in ("FORK", "SHORT_COMMAND", "READ_AHEAD"):
+            variable = f"MLSERVICE_RUNTIME_{name}"
+            warm.append(Case(f"launcher, {variable}=0", ours=True, environment={variable: "0"}))
+    cold = Case("vllm serve, cold", ours=False, warm=False, environment=NO_BYTECODE)
+    if chosen.gpu and chosen.cold:
+        once = [
+            Case("launcher, cold", ours=True, warm=False),
+            Case("vllm serve, weights on disk", ours=False, pages=False),
+            Case("launcher, weights on disk", ours=True, pages=False),
+        ]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = chosen.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        bench = on_gpu(folder, chosen.shape) if chosen.gpu else on_cpu(folder)
+        if chosen.gpu and chosen.cold:
+            bench.start(cold)
+        if chosen.gpu:
+            subprocess.run([sys.executable, "-m", "compileall", "-q", "-j0", *chosen.compile], check=False)
+        for case in (plain, ours):  # fills the caches
+            bench.start(case)
+            case.seconds.clear()
+            case.phases.clear()
+        for number in range(chosen.rounds):
+            for case in warm if number % 2 == 0 else warm[::-1]:
+                bench.start(case)
+        for case in once:
+            bench.start(case)
+    cases = [*warm, *([cold] if cold.seconds else []), *once]
+    where = "CPU, vLLM 0.32"
+    if chosen.gpu:
+        import torch
+
+        where = f"{torch.cuda.get_device_name()}, vLLM {metadata.version('vllm')}"
+    rows = [("start", f"until /health is 200, {where}", "of `vllm serve`"), *(case.row(plain) for case in cases)]
+    mark = "bench-startup-gpu" if chosen.gpu else "bench-startup"
+    publish(rows, mark, chosen.write)
+    if chosen.write:
+        picture = chosen.write.with_name("startup-gpu.svg" if chosen.gpu else "startup-cpu.svg")
+        picture.write_text(plot([(case.name, middle(case)) for case in cases]))
+
+
+def middle(case: Case) -> dict[str, float]:
+    """The phases of the start of median length."""
+    order = sorted(range(len(case.seconds)), key=case.seconds.__getitem__)
+    return case.phases[order[len(order) // 2]]
+
+
+if __name__ == "__main__":
+    main()
