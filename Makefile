@@ -133,6 +133,10 @@ bench-drain: .venv/.ready  ## Measure what clients see of stopped pods, into doc
 	@$(BIN)/python -m local_cluster binaries --level node
 	$(BIN)/python tests/bench/drain.py --write docs/runtime.md
 
+.PHONY: bench-startup
+bench-startup: .venv/.ready  ## Measure the start of vLLM with the launcher and without, into docs/startup.md
+	$(BIN)/python tests/bench/startup.py --write docs/startup.md
+
 .PHONY: bench
 bench: .venv/.ready  ## Measure, and write the figures into docs/performance.md
 	@$(BIN)/python -m local_cluster binaries --level api

