@@ -58,9 +58,7 @@ class Store:
                 with contextlib.suppress(Failure):
                     container.signal("SIGKILL")
 
-    def prepared(
-        self, image: Image, mounts: tuple[str, ...] = (), user: str = "", env: tuple[str, ...] = ()
-    ) -> tuple[str, list[str]]:
+    def prepared(self, image: Image, mounts: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> tuple[str, list[str]]:
         """A name for a container and the options of `ctr run`."""
         self.load(image)
         self.runs += 1
@@ -68,7 +66,6 @@ class Store:
         bound = [path.split(":") for path in mounts if ":" in path]
         read_only = [f"--mount=type=bind,src={source},dst={path},options=rbind:ro" for source, path in bound]
         options = ["--rm", "--read-only", *writable, *read_only, *(f"--env={variable}" for variable in env)]
-        options += [f"--user={user}"] if user else []
         return f"test-{self.runs}", options
 
 

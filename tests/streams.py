@@ -28,7 +28,7 @@ class Streams:
         local = (parts.hostname or "").endswith(".localhost")
         self.url = f"http://{f'127.0.0.1:{parts.port or 80}' if local else parts.netloc}/v1/completions"
         self.host, self.model, self.count, self.tokens = parts.netloc, model, count, tokens
-        self.running = self.whole = 0
+        self.begun = self.whole = 0
         self.cut: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.ending = False
@@ -37,11 +37,11 @@ class Streams:
     def __enter__(self) -> Self:
         self.thread.start()
         until = time.monotonic() + 60
-        while self.running < self.count and time.monotonic() < until:
+        while self.begun < self.count and time.monotonic() < until:
             time.sleep(0.1)
-        if self.running < self.count:
+        if self.begun < self.count:
             self.ending = True
-            raise AssertionError(f"{self.running} of {self.count} streams run: {self}, {self.cut}, {self.refused}")
+            raise AssertionError(f"{self.begun} of {self.count} streams began: {self}, {self.refused}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +57,8 @@ class Streams:
 
     async def all(self) -> None:
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None, sock_read=300)
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=300),
         ) as session:
             await asyncio.gather(*(self.one_after_the_other(session, seed) for seed in range(self.count)))
 
@@ -75,11 +76,8 @@ class Streams:
                 if answer.status != 200:
                     raise aiohttp.ClientError(f"status {answer.status}")
                 begun = True
-                self.running += 1
-                try:
-                    problem = await self.problem(answer, tokens)
-                finally:
-                    self.running -= 1
+                self.begun += 1
+                problem = await self.problem(answer, tokens)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = str(error) or type(error).__name__
         if not problem:

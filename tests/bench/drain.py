@@ -104,12 +104,10 @@ class Arm:
         self.live.delete("Pod", self.pods()[0])
 
     def measure(self) -> dict[str, str]:
-        found = {"scaled from two pods to one": self.under_load("scaled down", self.scale_down, 1)}
-        found["one pod replaced by a rollout"] = self.under_load("rolled out", self.roll, 1)
-        self.sized(2)
-        self.apply()
+        found = {"one pod of two deleted": self.under_load("pod deleted", self.delete, 1)}
         self.until_ready(2)
-        found["one pod of two deleted"] = self.under_load("pod deleted", self.delete, 1)
+        found["scaled from two pods to one"] = self.under_load("scaled down", self.scale_down, 1)
+        found["the one pod replaced by a rollout"] = self.under_load("rolled out", self.roll, 1)
         return found
 
 

@@ -73,10 +73,16 @@ def test_a_change_of_our_wheel_is_all_that_is_pulled_again(
     assert 0 < sum(layer.size for layer in pulled) + len(changed.config) + len(changed.manifest) < 1_000_000
 
 
+def run_by(user: str, image: Image) -> Image:
+    """The image with another user, which a pod's runAsUser would name."""
+    name = f"localhost/vllm-cpu:user-{user.replace(':', '-')}"
+    return dataclasses.replace(image, reference=name, aliases=(), settings={**image.settings, "User": user})
+
+
 @pytest.mark.parametrize("user", ["2000:0", "54321:0", "54321:54321"])
 def test_any_user_may_run_it(store: Store, image: Image, user: str) -> None:
     code = "import getpass, torch; open('/cache/x', 'w'); open('/tmp/x', 'w'); print(getpass.getuser())"
-    printed = store.run(image, "python3", "-c", code, mounts=("/tmp", "/cache"), user=user)
+    printed = store.run(run_by(user, image), "python3", "-c", code, mounts=("/tmp", "/cache"))
     assert printed.strip() == "vllm"
 
 
@@ -106,7 +112,7 @@ def served(store: Store, image: Image, folder: Path) -> Iterator[tuple[Container
     arguments = ["/model", "--served-model-name=tiny", "--host=127.0.0.1", f"--port={port}", "--dtype=bfloat16"]
     arguments += ["--max-model-len=4096", "--enforce-eager", "--shutdown-timeout=3"]
     mounts = ("/tmp", "/cache", "/dev/shm", f"{folder / 'model'}:/model")
-    with store.running(image, *arguments, mounts=mounts, user="54321:54321", env=tuple(env)) as container:
+    with store.running(run_by("54321:54321", image), *arguments, mounts=mounts, env=tuple(env)) as container:
         yield container, f"http://127.0.0.1:{port}"
 
 
