@@ -128,10 +128,6 @@ run: .venv/.ready  ## Run the operator on this machine against the cluster
 bench-runtime: .venv/.ready  ## Measure what the runtime's plugin costs, into docs/performance.md
 	$(BIN)/python tests/bench/runtime.py --write docs/performance.md
 
-.PHONY: bench-drain
-bench-drain: .venv/.ready  ## Measure what clients see of stopped pods, into docs/runtime.md (needs root, 20 minutes)
-	@$(BIN)/python -m local_cluster binaries --level node
-	$(BIN)/python tests/bench/drain.py --write docs/runtime.md
 
 .PHONY: bench-startup
 bench-startup: .venv/.ready  ## Measure the start of vLLM with the launcher and without, into docs/startup.md
