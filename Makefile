@@ -128,7 +128,6 @@ run: .venv/.ready  ## Run the operator on this machine against the cluster
 bench-runtime: .venv/.ready  ## Measure what the runtime's plugin costs, into docs/performance.md
 	$(BIN)/python tests/bench/runtime.py --write docs/performance.md
 
-
 .PHONY: bench-startup
 bench-startup: .venv/.ready  ## Measure the start of vLLM with the launcher and without, into docs/startup.md
 	$(BIN)/python tests/bench/startup.py --write docs/startup.md
