@@ -41,15 +41,16 @@ def without_effect(world: World) -> Iterator[Found]:
     yield from _marked(spec, "spec")
     if spec.canary is None and spec.canary_traffic_percent:
         yield "spec.canaryTrafficPercent", NotServed("spec.canary is not set")
+    names = sorted({release.predictor.model.runtime for release in spec.releases})
+    runtimes = {name: runtime for name in names if (runtime := _runtime(name, world))}
     for release in spec.releases:
         where = f"spec.releases[{release.name}].predictor"
         yield from _scaling(release.predictor, where)
-        if runtime := _runtime(release.predictor.model.runtime, world):
+        if runtime := runtimes.get(release.predictor.model.runtime):
             yield from _unused(release.predictor, runtime, f"{where}.model")
-    for name in sorted({release.predictor.model.runtime for release in spec.releases}):
-        if runtime := _runtime(name, world):
-            yield from _marked(runtime, f"MLServiceRuntime {name}: spec")
-            yield from _annotations(runtime.template, f"MLServiceRuntime {name}: spec.template")
+    for name, runtime in runtimes.items():
+        yield from _marked(runtime, f"MLServiceRuntime {name}: spec")
+        yield from _annotations(runtime.template, f"MLServiceRuntime {name}: spec.template")
 
 
 def _marked(value: Model, path: str) -> Iterator[Found]:
