@@ -130,8 +130,8 @@ class Operator:
                 await self.cluster.runtimes.fill(self.client, self.settings.namespace)
                 await self.cluster.services.fill(self.client, self.settings.namespace)
                 SERVICES.set(len(self.cluster.services))
-                for service in self.cluster.services:
-                    self.queue.add((service["metadata"]["namespace"], service["metadata"]["name"]), urgent=False)
+                for key in self.cluster.services.known():
+                    self.queue.add(key, urgent=False)
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 logger.warning("MLServices could not be listed, trying again: %s", error)
                 await asyncio.sleep(5)
