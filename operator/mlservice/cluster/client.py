@@ -30,6 +30,10 @@ PAGE = 500
 """Objects per page of a list."""
 
 
+NEVER = "1"
+"""A resourceVersion that no object has, since etcd gives 2 to its first write: as a precondition it admits no update,
+and where there is no object the API server asks for none (https://github.com/kubernetes/kubernetes/issues/106745)."""
+
 REFUSING = (
     "failed to create typed patch object",
     "unable to convert unstructured object",
@@ -127,6 +131,10 @@ class Client:
         path = resource.path(metadata["namespace"], metadata["name"], subresource)
         query = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
         return await self._call("PATCH", resource, path, query, obj, APPLY, writes=True)
+
+    async def make(self, resource: Resource, obj: Object) -> Object:
+        """Server-side apply of an object that must not be there yet. Raises ApiError 409 when its name is taken."""
+        return await self.apply(resource, {**obj, "metadata": {**obj["metadata"], "resourceVersion": NEVER}})
 
     async def rehearse(self, method: str, resource: Resource, obj: Object) -> Object:
         """Return the object as a POST, PUT or apply (PATCH) would leave it; nothing is stored."""

@@ -14,7 +14,7 @@ from mlservice.cluster.limit import Allowance
 from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE, REVISION
 from mlservice.cluster.store import key_of, version_of
 from mlservice.controller.observe import Cluster
-from mlservice.controller.ownership import OwnerChanged, OwnerGone, adopt, names_of
+from mlservice.controller.ownership import OwnerGone, adopt, names_of
 from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.contest import BURST, SECONDS, contest
 from mlservice.plan.drift import contains
@@ -39,19 +39,16 @@ class Applier:
     async def apply(self, plan: Plan, world: World) -> tuple[bool, dict[Ref, Finding]]:
         """Return whether another plan is due because something was written, and the children that were refused.
 
-        Raises OwnerGone, NotLeading, or the API's own error where another attempt may succeed.
+        Raises OwnerGone, OwnerChanged, NotLeading, or the API's own error where another attempt may succeed.
         """
         wanted = [child for child in plan.children if not self._in_place(world.children.get(ref(child)), child)]
         missing = [child for child in wanted if ref(child) not in world.children]
         if not (wanted or plan.replicas or plan.unwanted):
             return False, {}
-        try:
-            names = await names_of(self.client, world.service, missing)
-        except OwnerChanged as changed:
-            self.cluster.services.put(changed.live)
-            return True, {}
+        # Names that no store knows are free, most likely: making the child tells if one is not.
+        names = await names_of(self.client, world.service, [child for child in missing if self._is_known(child)])
         if names.orphans:
-            await all_of([self._adopt(world.service, orphan) for orphan in names.orphans])
+            await self._adopt(world.service, names.orphans)
             return True, {}
         refused = names.taken | self._contested(world, wanted)
         allowed = [child for child in wanted if ref(child) not in refused]
@@ -99,10 +96,14 @@ class Applier:
             contains(live, child) or self._settled.get(live["metadata"]["uid"]) == (_hash(child), _fingerprint(live))
         )
 
-    async def _adopt(self, service: MLService, orphan: Object) -> None:
-        live = await adopt(self.client, service, orphan)
-        self.cluster.children[live["kind"]].put(live)
-        logger.info("Adopted %s in %s", ref(live), service.namespace)
+    def _is_known(self, child: Object) -> bool:
+        metadata = child["metadata"]
+        return self.cluster.children[child["kind"]].get((metadata["namespace"], metadata["name"])) is not None
+
+    async def _adopt(self, service: MLService, orphans: list[Object]) -> None:
+        for live in await all_of([adopt(self.client, service, orphan) for orphan in orphans]):
+            self.cluster.children[live["kind"]].put(live)
+            logger.info("Adopted %s in %s", ref(live), service.namespace)
 
     def _contested(self, world: World, wanted: list[Object]) -> dict[Ref, Finding]:
         """Children that somebody else deletes or changes back again and again: they wait."""
@@ -126,6 +127,8 @@ class Applier:
             live = await self._applied(world, child)
         except ApiError as error:
             return {where: _refusal(child, error)}
+        if isinstance(live, Finding):
+            return {where: live}
         key = world.service.metadata["uid"], where
         if self._is_repeat(world, child):
             self._repeats.take(key)
@@ -140,13 +143,32 @@ class Applier:
         logger.info("Applied %s in %s%s", where, child["metadata"]["namespace"], held)
         return {}
 
-    async def _applied(self, world: World, child: Object) -> Object:
+    async def _applied(self, world: World, child: Object) -> Object | Finding:
+        resource = CHILDREN[child["kind"]]
+        if ref(child) not in world.children:
+            return await self._make(world, child)
         try:
-            return await self.client.apply(CHILDREN[child["kind"]], child)
+            return await self.client.apply(resource, child)
         except ApiError as error:
-            if not error.is_about_duplicates or ref(child) not in world.children:
+            if not error.is_about_duplicates:
                 raise
-        return await self.client.overwrite(CHILDREN[child["kind"]], child)
+        return await self.client.overwrite(resource, child)
+
+    async def _make(self, world: World, child: Object) -> Object | Finding:
+        """Apply a child that is not known to exist; the finding says whose its name is, if it is a stranger's."""
+        resource = CHILDREN[child["kind"]]
+        try:
+            return await self.client.make(resource, child)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            names = await names_of(self.client, world.service, [child])
+            if names.own:
+                return await self.client.apply(resource, child)
+            await self._adopt(world.service, names.orphans)
+            if names.taken:
+                return names.taken[ref(child)]
+            raise  # adopted, or gone by now: the next attempt finds it, or makes it
 
     async def _delete(self, world: World, obj: Object) -> dict[Ref, Finding]:
         where = ref(obj)

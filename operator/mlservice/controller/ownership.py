@@ -1,4 +1,4 @@
-"""Before anything is written: the service must be there as it was planned for, and its children's names free, or ours.
+"""Before anything is written: the service must be as it was planned for, and the names of its children not a stranger's.
 
 Server-side apply with force would take over a stranger's object of the same name without a word. And what was read may
 be old, after a restart or where a watch is late: on old news pods would be stopped that serve.
@@ -35,10 +35,12 @@ class Names:
     taken: dict[Ref, Finding] = field(default_factory=dict)
     orphans: list[Object] = field(default_factory=list)
     """Left by a deletion with --cascade=orphan of a service of this name: they are taken over as they are."""
+    own: list[Object] = field(default_factory=list)
+    """The service's own already: the stores have not heard of them yet, or they have lost our label."""
 
 
 async def names_of(client: Client, service: MLService, missing: list[Object]) -> Names:
-    """Look at the service, and at the names of children that the stores do not know. Raises OwnerGone, OwnerChanged."""
+    """Look at the service, and at the names of these children of it that are to be made. Raises OwnerGone, OwnerChanged."""
     owner, *found = await all_of(
         [client.get(MLSERVICE, service.namespace, service.name), *(_find(client, child) for child in missing)]
     )
@@ -54,6 +56,8 @@ async def names_of(client: Client, service: MLService, missing: list[Object]) ->
             names.orphans.append(there)
         elif there and (conflict := conflict_with(there, service)):
             names.taken[ref(child)] = conflict
+        elif there:
+            names.own.append(there)
     return names
 
 

@@ -14,7 +14,7 @@ from mlservice.cluster.resources import DEPLOYMENT
 from mlservice.cluster.store import Key, key_of
 from mlservice.controller.apply import Applier
 from mlservice.controller.observe import Cluster
-from mlservice.controller.ownership import OwnerGone
+from mlservice.controller.ownership import OwnerChanged, OwnerGone
 from mlservice.plan import Plan, World, plan
 from mlservice.plan.owned import owned_template
 from mlservice.plan.revision import unpinned
@@ -40,6 +40,8 @@ class Reconciler:
             return await self._reconcile(key)
         except ValidationError as error:
             await self._report_unreadable(key, error)
+        except OwnerChanged as changed:
+            self.cluster.services.put(changed.live)  # which rings its doorbell
         except OwnerGone:
             if obj := self.cluster.services.get(key):
                 self.cluster.services.remove(obj)
