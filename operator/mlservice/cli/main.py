@@ -1,7 +1,6 @@
 """The `mlservice` command: run the operator, show what it would do, print the CRDs."""
 
 import argparse
-import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -82,8 +81,10 @@ def _run() -> int:
     logging.basicConfig(level=settings.log_level, handlers=[handler])
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor").setLevel(logging.CRITICAL)  # handlers.watch says why its watch ended
+    import uvloop  # not there on Windows, where the other commands work
+
     try:
-        asyncio.run(operator.run(settings))
+        uvloop.run(operator.run(settings))
     except ConfigException as error:
         print(f"No cluster to work with: {error}. Set KUBECONFIG, or run inside a cluster.", file=sys.stderr)
         return 2
