@@ -41,7 +41,7 @@ test-unit: .venv/.ready  ## Pure tests, milliseconds each
 .PHONY: test-api
 test-api: .venv/.ready  ## Tests on a real etcd and API server
 	@$(BIN)/python -m local_cluster binaries --level api
-	$(BIN)/pytest tests/api tests/faults -q
+	$(BIN)/pytest tests/api tests/faults tests/scale -q
 
 .PHONY: faults
 faults: .venv/.ready  ## The whole matrix of crashes, faults, random steps and wrong specs: hours, goes on where it was
@@ -133,6 +133,11 @@ bench-startup: .venv/.ready  ## Measure the start of vLLM with the launcher and 
 	$(BIN)/python tests/bench/startup.py --write docs/startup.md
 
 .PHONY: bench
-bench: .venv/.ready  ## Measure, and write the figures into docs/performance.md
+bench: .venv/.ready  ## Measure beside Kubernetes' own controllers, into docs/performance.md
 	@$(BIN)/python -m local_cluster binaries --level api
 	$(BIN)/python tests/bench/bench.py --write docs/performance.md
+
+.PHONY: scale
+scale: .venv/.ready  ## Measure with 1,000, 5,000 and 10,000 services, into docs/performance.md (resumable)
+	@$(BIN)/python -m local_cluster binaries --level api
+	$(BIN)/python tests/scale/run.py --write docs/performance.md

@@ -1,4 +1,4 @@
-"""Measure the operator against the API server it works on, in the same run; `--write FILE` puts the table there."""
+"""Measure the operator beside Kubernetes' own controllers, in the same run; `--write FILE` puts the table there."""
 
 import argparse
 import asyncio
@@ -9,7 +9,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import latency
-import scale
 
 MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 
@@ -17,13 +16,9 @@ MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="page whose table is replaced")
-    parser.add_argument("--services", type=int, default=1000, help="services of the burst (default: 1000)")
-    parser.add_argument(
-        "--rest", type=int, default=900, metavar="SECONDS", help="how long to watch it rest (default: 900)"
-    )
     chosen = parser.parse_args()
     began = time.perf_counter()
-    rows = [*await latency.rows(), *await scale.rows(chosen.services, chosen.rest)]
+    rows = await latency.rows()
     table = "\n".join(["| figure | value | against |", "| --- | --- | --- |", *(f"| {' | '.join(r)} |" for r in rows)])
     print(f"\n{table}\n\nMeasured in {time.perf_counter() - began:.0f} s.")
     if chosen.write:

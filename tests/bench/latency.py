@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 
 from builders import a_service, a_world, planned
 from local_cluster.kwok import node
-from measure import Row, percentile, rig
 from mlservice.api.meta import Object
 from mlservice.cluster.client import Client
 from mlservice.cluster.resources import DEPLOYMENT, MLSERVICE, POD
+from scale.measure import Row, percentile, rig
 
 SAMPLES = 60
 WARM_UP = 5

@@ -1,13 +1,15 @@
-"""What the benchmarks share: a server with an operator on it, load, and what the operator's process tells of itself."""
+"""What the measurements share: a server with an operator on it, load, and what the operator's process says."""
 
 import asyncio
 import re
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from builders import a_runtime
 from kube import Kube, eventually
@@ -15,6 +17,7 @@ from kubernetes.aio import client as official
 from kubernetes.aio import config
 from local_cluster.apiserver import ApiLevel
 from mlservice.cluster.client import Client
+from mlservice.cluster.resources import Resource
 from rig import Operator, Project, install_crds
 
 CONCURRENCY = 16
@@ -39,32 +42,45 @@ class Rig:
         status = Path(f"/proc/{self.operator.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
-    def metric(self, name: str, **labels: str) -> float:
-        """Sum of a metric of the operator over its other labels."""
-        lines = (line for line in self.operator.get("/metrics").splitlines() if line.startswith(name))
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(w in line for w in wanted))
+    def requests(self) -> Counter[tuple[str, str]]:
+        """The operator's requests by verb and resource, those for its Lease left out."""
+        found: Counter[tuple[str, str]] = Counter()
+        for labels, count in _samples(self.operator.get("/metrics"), "mlservice_api_requests_total"):
+            if labels["resource"] != "leases":
+                found[labels["verb"], labels["resource"]] += int(count)
+        return found
 
-    def writes(self) -> float:
-        """Mutating requests that the operator has made, those for its Lease left out."""
-        requests = [
-            (float(line.rsplit(" ", 1)[1]), dict(re.findall(r'(\w+)="(\w*)"', line)))
-            for line in self.operator.get("/metrics").splitlines()
-            if line.startswith("mlservice_api_requests_total{")
-        ]
-        return sum(n for n, labels in requests if labels["verb"] in MUTATING and labels["resource"] != "leases")
+    def writes(self) -> int:
+        """Mutating requests that the operator has made."""
+        return sum(count for (verb, _), count in self.requests().items() if verb in MUTATING)
+
+    def compared(self) -> int:
+        """How many services were handled since the operator's start; 0 while it does not answer yet."""
+        try:
+            samples = _samples(self.operator.get("/metrics"), "mlservice_reconciles_total")
+        except (OSError, IndexError):
+            return 0
+        return sum(int(count) for labels, count in samples if labels["outcome"] == "ok")
 
     def mutations(self) -> float:
         """Mutating requests that the API server has seen from anybody, those for Leases left out."""
         status, text = self.kube.api.request("GET", "/metrics")
         assert status == 200, text
-        requests = [
-            (float(line.rsplit(" ", 1)[1]), dict(re.findall(r'(\w+)="([^"]*)"', line)))
-            for line in text.splitlines()
-            if line.startswith("apiserver_request_total{")
-        ]
         mutating = MUTATING | {"APPLY"}
-        return sum(n for n, labels in requests if labels["verb"] in mutating and labels["resource"] != "leases")
+        samples = _samples(text, "apiserver_request_total")
+        return sum(n for labels, n in samples if labels["verb"] in mutating and labels["resource"] != "leases")
+
+    async def count(self, resource: Resource, namespace: str = "") -> int:
+        """How many objects there are; asked for in a way that costs the server next to nothing."""
+        path = f"{resource.path(namespace or self.project.name)}?limit=1"
+        found = await asyncio.to_thread(self.kube.api.get, path)
+        return len(found["items"]) + int(found["metadata"].get("remainingItemCount", 0))
+
+
+def _samples(text: str, name: str) -> Iterable[tuple[dict[str, str], float]]:
+    for line in text.splitlines():
+        if line.startswith(f"{name}{{"):
+            yield dict(re.findall(r'(\w+)="([^"]*)"', line)), float(line.rsplit(" ", 1)[1])
 
 
 @asynccontextmanager
@@ -99,14 +115,19 @@ async def seconds_for(calls: Iterable[Callable[[], Awaitable[object]]]) -> float
     return time.perf_counter() - began
 
 
-async def until(look: Callable[[], bool], seconds: float = 600) -> None:
-    """Look ten times a second until it is so."""
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = 1800) -> None:
+    """Look five times a second until it is so."""
     deadline = time.monotonic() + seconds
-    while not look():
+    while not await look():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds} s")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 def percentile(values: list[float], at: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[at - 1]
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Percentiles in milliseconds, and of how many."""
+    return {"p50": percentile(values, 50), "p99": percentile(values, 99), "of": len(values)}

@@ -1,0 +1,164 @@
+"""The figures as a table, a column for each number of services, and as drawings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any
+
+from scale.svg import Line, chart
+
+Results = dict[str, dict[str, Any]]
+MARKS = ("<!-- scale: begin -->", "<!-- scale: end -->")
+
+
+def table(results: Results) -> str:
+    """Markdown; the sizes that were measured, and the services with pods below."""
+    sizes = _sizes(results)
+    heads = [f"{n['services']:,} services" for n in sizes]
+    lines = [f"| figure | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+    lines += [f"| {name} | {' | '.join(cell(n) for n in sizes)} |" for name, cell in ROWS] if sizes else []
+    if pods := results.get("pods"):
+        lines += ["", *_pods(pods)]
+    return "\n".join(lines)
+
+
+def publish(results: Results, page: Path) -> None:
+    """Replace the table between the marks of the page, and write the drawings beside it."""
+    before, _, rest = page.read_text().partition(MARKS[0])
+    page.write_text(f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    folder = page.parent / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, drawing in drawings(results).items():
+        (folder / f"{name}.svg").write_text(drawing)
+
+
+def drawings(results: Results) -> dict[str, str]:
+    """Name and SVG of each drawing whose figures were measured."""
+    found = {}
+    if sizes := _sizes(results):
+        largest, rounds = sizes[-1], sizes[-1]["growth"]["rounds"]
+        services = [round_["services"] for round_ in rounds]
+        found["scale-rate"] = chart(
+            "Bursts, created → status written, by the services that are there",
+            "MLServices",
+            "services/s",
+            [
+                Line("without an operator", list(zip(services, [r["ceiling"] for r in rounds], strict=True))),
+                Line("with the operator", list(zip(services, [r["rate"] for r in rounds], strict=True))),
+            ],
+        )
+        memory = [(0, largest["growth"]["base_rss"]), *((r["services"], r["rss"]) for r in rounds)]
+        found["scale-memory"] = chart(
+            "The operator's resident memory", "MLServices", "MiB", [Line("created one burst after the other", memory)]
+        )
+        told = largest["runtime"]["told"]
+        counts = [(at, (i + 1) * largest["services"] / len(told)) for i, at in enumerate(told)]
+        found["scale-runtime"] = chart(
+            f"One runtime of {largest['services']:,} services is edited",
+            "seconds after the edit",
+            "services that say UpdateAvailable",
+            [Line("told", counts)],
+        )
+        found["scale-crashes"] = chart(
+            f"The pods of {largest['crashes']['services']} services crash again and again",
+            "seconds",
+            "writes of the operator",
+            [Line("in all", largest["crashes"]["timeline"])],
+        )
+    if pods := results.get("pods"):
+        found["scale-pods"] = chart(
+            f"{pods['services']:,} services with a pod each",
+            "seconds",
+            "services",
+            [
+                Line(name, [(at, (i + 1) * pods["services"] / len(times)) for i, at in enumerate(times)])
+                for name, times in pods["timeline"].items()
+            ],
+        )
+    return found
+
+
+def _sizes(results: Results) -> list[dict[str, Any]]:
+    return sorted((n for name, n in results.items() if name != "pods"), key=lambda n: int(n["services"]))
+
+
+def rate(n: dict[str, Any]) -> str:
+    """Means over the rounds' time, since each round does the same work."""
+    rounds = n["growth"]["rounds"]
+    ours, ceiling = (len(rounds) / sum(1 / r[key] for r in rounds) for key in ("rate", "ceiling"))
+    return f"{ours:.0f}/s of {ceiling:.0f}/s ({ours / ceiling:.2f})"
+
+
+def slope(n: dict[str, Any]) -> float:
+    """KiB a service, by least squares over the rounds."""
+    points = [(r["services"], r["rss"]) for r in n["growth"]["rounds"]]
+    points = points if len(points) > 1 else [(0, n["growth"]["base_rss"]), *points]
+    return 1024 * linear_regression(*zip(*points, strict=True)).slope
+
+
+def _spread(part: str, name: str) -> Callable[[dict[str, Any]], str]:
+    def cell(n: dict[str, Any]) -> str:
+        values = n[part][name]
+        return f"p50 {values['p50']:.0f} ms, p99 {values['p99']:.0f} ms"
+
+    return cell
+
+
+ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("burst, created → status written, against the same writes without an operator", rate),
+    ("operator's CPU time per write, created → Ready", lambda n: f"{n['growth']['cpu_ms_per_write']:.2f} ms"),
+    ("operator's writes per service, created → Ready", lambda n: f"{n['growth']['writes_per_service']:.2f}"),
+    ("created → all children", _spread("latencies", "created")),
+    ("Deployment available → Ready", _spread("latencies", "ready")),
+    ("parameter changed → Deployment changed", _spread("latencies", "changed")),
+    (
+        "operator's memory: without services, with them, per service",
+        lambda n: f"{n['growth']['base_rss']:.0f} MiB, {n['growth']['rounds'][-1]['rss']:.0f} MiB, {slope(n):.0f} KiB",
+    ),
+    (
+        "restart, until all are compared",
+        lambda n: f"{n['restart']['seconds']:.1f} s, {n['restart']['writes']} writes, {n['restart']['rss']:.0f} MiB",
+    ),
+    (
+        "at rest, verified every 60 s",
+        lambda n: (
+            f"{n['rest']['writes']:.0f} writes in {n['rest']['seconds']} s, {100 * n['rest']['cpu']:.1f} % of a core"
+        ),
+    ),
+    (
+        "one runtime edited",
+        lambda n: (
+            f"all told after {n['runtime']['seconds']:.1f} s, {n['runtime']['status_writes']} writes of a status, "
+            f"{n['runtime']['deployments_changed']} Deployments changed"
+        ),
+    ),
+    ("a service created meanwhile → its children", lambda n: f"{n['runtime']['newcomer_ms']:.0f} ms"),
+    (
+        "one service changed ten times a second",
+        lambda n: (
+            f"each change: {_spread('busy', 'changed')(n)}; another service available → Ready: "
+            f"{_spread('busy', 'ready')(n)}; {n['busy']['others_written']} others written"
+        ),
+    ),
+    (
+        "100 services whose pods crash in a loop",
+        lambda n: (
+            f"{n['crashes']['pod_changes']} changes of pods in {n['crashes']['seconds']:.0f} s, "
+            f"{n['crashes']['writes']} writes, {n['crashes']['writes_in_the_second_half']} of them in the second half, "
+            f"{100 * n['crashes']['cpu']:.0f} % of a core"
+        ),
+    ),
+)
+
+
+def _pods(pods: dict[str, Any]) -> list[str]:
+    return [
+        f"| figure | {pods['services']:,} services with a pod each |",
+        "| --- | --- |",
+        f"| created → all Ready | {pods['seconds']:.0f} s |",
+        f"| Deployment available → Ready, in the burst | {_spread('pods', 'available_to_ready')({'pods': pods})} |",
+        f"| operator's CPU time per service | {pods['cpu_ms_per_service']:.1f} ms |",
+        f"| operator's writes per service | {pods['writes_per_service']:.2f} |",
+        f"| operator's memory | {pods['rss']:.0f} MiB, without services {pods['base_rss']:.0f} MiB |",
+        f"| restart, until all are compared | {pods['restart']['seconds']:.1f} s, {pods['restart']['writes']} writes |",
+    ]

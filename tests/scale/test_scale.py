@@ -1,0 +1,60 @@
+"""The measurements of `make scale` in small, on a real API server: what costs how many writes, and nothing is timed."""
+
+import pytest
+import uvloop
+from scale import steps
+from scale.measure import rig
+
+SERVICES = 100
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """Every step with a hundred services, one after the other."""
+
+    async def measured():
+        async with rig({"MLSERVICE_VERIFY_SECONDS": "3"}) as r:
+            return {
+                "growth": await steps.growth(r, SERVICES, SERVICES),
+                "not_ready": await steps.not_ready(r),
+                "latencies": await steps.latencies(r, 3),
+                "runtime": await steps.edited_runtime(r, SERVICES),
+                "busy": await steps.busy_service(r, 2),
+                "rest": await steps.rest(r, 5),
+                "restart": await steps.restart(r, SERVICES),
+                "crashes": await steps.crash_loops(r, steps.names(2, 12), rounds=12, pace=0.3),
+            }
+
+    return uvloop.run(measured())
+
+
+def test_a_service_costs_its_children_two_statuses_and_two_events(figures):
+    assert figures["growth"]["writes_per_service"] == 8
+    assert figures["not_ready"] == []
+
+
+def test_no_name_of_a_child_is_looked_at_before_it_is_made(figures):
+    requests = figures["growth"]["requests"]
+    reads = [requests[f"GET {kind}"] for kind in ("controllerrevisions", "deployments", "services")]
+    assert sum(reads) < SERVICES  # lists, now and then
+
+
+def test_nothing_is_written_at_rest_nor_by_a_new_process(figures):
+    assert figures["rest"]["writes"] == 0
+    assert figures["restart"]["writes"] == 0
+
+
+def test_edited_runtime_costs_each_service_a_status_and_restarts_nothing(figures):
+    extra = figures["runtime"]["status_writes"] - SERVICES
+    assert 0 <= extra <= 5  # of the services that the other steps made
+    assert figures["runtime"]["deployments_changed"] == 0
+
+
+def test_busy_service_disturbs_no_other(figures):
+    assert figures["busy"]["others_written"] == 0
+
+
+def test_crash_loops_are_told_once(figures):
+    crashes = figures["crashes"]
+    assert crashes["pod_changes"] == 12 * crashes["services"]
+    assert crashes["writes"] <= 2 * crashes["services"]  # a status and an Event
