@@ -52,9 +52,9 @@ def drawings(results: Results) -> dict[str, str]:
             "The operator's resident memory", "MLServices", "MiB", [Line("created one burst after the other", memory)]
         )
         told = largest["runtime"]["told"]
-        counts = [(at, (i + 1) * largest["services"] / len(told)) for i, at in enumerate(told)]
+        counts = [(at, (i + 1) * largest["runtime"]["services"] / len(told)) for i, at in enumerate(told)]
         found["scale-runtime"] = chart(
-            f"One runtime of {largest['services']:,} services is edited",
+            f"One runtime of {largest['runtime']['services']:,} services is edited",
             "seconds after the edit",
             "services that say UpdateAvailable",
             [Line("told", counts)],
@@ -128,7 +128,7 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     (
         "one runtime edited",
         lambda n: (
-            f"all told after {n['runtime']['seconds']:.1f} s, {n['runtime']['status_writes']} writes of a status, "
+            f"{n['runtime']['services']} told after {n['runtime']['seconds']:.1f} s by {n['runtime']['status_writes']} writes, "
             f"{n['runtime']['deployments_changed']} Deployments changed"
         ),
     ),

@@ -31,7 +31,7 @@ async def at(services: int, rest_seconds: int) -> steps.Figures:
             "growth": lambda: steps.growth(r, services, step),
             "latencies": lambda: steps.latencies(r, 200),
             "busy": lambda: steps.busy_service(r, 30),
-            "runtime": lambda: steps.edited_runtime(r, services),
+            "runtime": lambda: steps.edited_runtime(r),
             "rest": lambda: steps.rest(r, rest_seconds),
             "restart": lambda: steps.restart(r, services),
             "crashes": lambda: steps.crash_loops(r, steps.names(2, 102), rounds=60, pace=1),

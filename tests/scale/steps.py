@@ -66,9 +66,9 @@ async def latencies(r: Rig, samples: int) -> Figures:
     return {"created": spread(created), "ready": spread(ready), "changed": spread(changed)}
 
 
-async def edited_runtime(r: Rig, services: int) -> Figures:
+async def edited_runtime(r: Rig) -> Figures:
     """The runtime of every service gets another image; meanwhile somebody creates a service."""
-    before, cpu = r.requests(), r.cpu_seconds()
+    services, before, cpu = await r.count(MLSERVICE), r.requests(), r.cpu_seconds()
     template = a_runtime(image="vllm/vllm-openai:next")["spec"]["template"]
     async with following(r) as follower:
         began = time.perf_counter()
@@ -84,6 +84,7 @@ async def edited_runtime(r: Rig, services: int) -> Figures:
         told = [at - began for at, kind, _ in follower.news if kind == MLSERVICE.kind]
     after = r.requests()
     return {
+        "services": services,
         "seconds": took,
         "told": told[:: max(1, len(told) // 200)],
         "newcomer_ms": newcomer,

@@ -27,6 +27,24 @@ def test_key_is_queued_once_and_urgent_keys_come_first() -> None:
     asyncio.run(scenario())
 
 
+def test_fan_out_leaves_workers_to_the_others() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue(patient=1)
+        queue.add(A, urgent=False)
+        queue.add(B, urgent=False)
+        assert await queue.get() == A
+        next_one = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        assert not next_one.done()
+        queue.add(C)
+        assert await next_one == C
+        next_one = asyncio.create_task(queue.get())
+        queue.done(A)
+        assert await next_one == B
+
+    asyncio.run(scenario())
+
+
 def test_key_that_changes_while_it_is_handled_is_handled_once_more() -> None:
     async def scenario() -> None:
         queue = WorkQueue()

@@ -12,13 +12,17 @@ LAST_SECONDS = 60.0
 
 
 class WorkQueue:
-    """Keys to handle, those of a user's own change before those of a fan-out."""
+    """Keys to handle, those of a user's own change before those of a fan-out.
 
-    def __init__(self) -> None:
+    Of a fan-out's, at most `patient` are handled at the same time: their requests, too, keep others waiting.
+    """
+
+    def __init__(self, patient: int = 4) -> None:
+        self.patient = patient
         self._urgent: deque[Key] = deque()
         self._patient: deque[Key] = deque()
         self._queued: dict[Key, bool] = {}
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, bool] = {}
         self._failures: Counter[Key] = Counter()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._arrived = asyncio.Event()
@@ -55,20 +59,21 @@ class WorkQueue:
     async def get(self) -> Key:
         while True:
             for waiting in (self._urgent, self._patient):
-                while waiting:
+                while waiting and (waiting is self._urgent or list(self._busy.values()).count(False) < self.patient):
                     key = waiting.popleft()
                     if key in self._queued and key not in self._busy:
-                        del self._queued[key]
-                        self._busy.add(key)
+                        self._busy[key] = self._queued.pop(key)
                         QUEUE_DEPTH.set(len(self._queued))
                         return key
             self._arrived.clear()
             await self._arrived.wait()
 
     def done(self, key: Key) -> None:
-        self._busy.discard(key)
+        self._busy.pop(key, None)
         if key in self._queued:
             self._enqueue(key, self._queued[key])
+        if self._patient:
+            self._arrived.set()
 
     @property
     def idle(self) -> bool:

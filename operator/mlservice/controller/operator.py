@@ -35,7 +35,7 @@ GRACE_SECONDS = 10.0
 class Operator:
     def __init__(self, settings: Settings, client: Client) -> None:
         self.settings, self.client = settings, client
-        self.queue = WorkQueue()
+        self.queue = WorkQueue(patient=max(1, settings.workers // 4))
         self.cluster = Cluster(settings, self.queue)
         self.lease = Lease(client, settings.lease_namespace, "mlservice-operator", platform.node())
         client.may_write = self.lease.valid
