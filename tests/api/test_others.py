@@ -70,6 +70,8 @@ def test_label_that_is_ours_is_restored(serving):
         return labels["app.kubernetes.io/managed-by"] == "mlservice-operator"
 
     eventually("it is back", restored)
+    time.sleep(1)
+    serving.reason("Ready")  # and known: without the label no watch shows it
 
 
 def test_what_is_not_ours_survives_a_change_of_ours(serving):

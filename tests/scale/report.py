@@ -128,8 +128,8 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     (
         "one runtime edited",
         lambda n: (
-            f"{n['runtime']['services']} told after {n['runtime']['seconds']:.1f} s by {n['runtime']['status_writes']} writes, "
-            f"{n['runtime']['deployments_changed']} Deployments changed"
+            f"{n['runtime']['services']} told after {n['runtime']['seconds']:.1f} s by {n['runtime']['status_writes']} "
+            f"writes, {n['runtime']['deployments_changed']} Deployments changed"
         ),
     ),
     ("a service created meanwhile → its children", lambda n: f"{n['runtime']['newcomer_ms']:.0f} ms"),
