@@ -8,8 +8,8 @@ from kube import condition, eventually
 from local_cluster.kwok import node
 from mlservice.cluster.resources import DEPLOYMENT, MLSERVICE
 from scale.follow import Follower, following
-from scale.measure import rig, seconds_for, spread
-from scale.steps import Figures, names, restart
+from scale.measure import rig, seconds_for, spread, until
+from scale.steps import Figures, names, quiet, restart
 
 PODS_OF_A_NODE = 500
 """What `local_cluster.kwok.node` gives a node room for."""
@@ -32,6 +32,7 @@ async def with_pods(services: int) -> Figures:
             took = time.perf_counter() - began
             lag = _available_to_ready(follower)
             timeline = _timeline(follower, began)
+        await until(partial(quiet, r))
         figures = {
             "services": services,
             "seconds": took,

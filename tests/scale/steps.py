@@ -130,7 +130,7 @@ async def crash_loops(r: Rig, services: Sequence[str], rounds: int, pace: float)
     """The pods of these services run, crash and wait, and do so again: so many steps, one in `pace` seconds."""
     await seconds_for(partial(load.start_pod, r, name) for name in services)
     await seconds_for(partial(load.make_available, r, name, 0) for name in services)
-    await until(partial(_quiet, r))
+    await until(partial(quiet, r))
     crash = ended(1, "KeyError: 'model'")
     states = (running(), {"state": crash}, waiting("CrashLoopBackOff"))
     cpu, before, began = r.cpu_seconds(), r.writes(), time.perf_counter()
@@ -169,7 +169,7 @@ async def restart(r: Rig, services: int) -> Figures:
 
 async def rest(r: Rig, seconds: float) -> Figures:
     """Mutating requests that the API server sees from anybody while nothing happens; all is verified meanwhile."""
-    await until(partial(_quiet, r))
+    await until(partial(quiet, r))
     before, cpu = r.mutations(), r.cpu_seconds()
     await asyncio.sleep(seconds)
     return {"seconds": seconds, "writes": r.mutations() - before, "cpu": (r.cpu_seconds() - cpu) / seconds}
@@ -191,7 +191,7 @@ async def _told(r: Rig, events: int) -> bool:
     return await r.count(EVENT) >= events
 
 
-async def _quiet(r: Rig) -> bool:
+async def quiet(r: Rig) -> bool:
     """Whether the operator writes nothing for half a second."""
     before = r.writes()
     await asyncio.sleep(0.5)

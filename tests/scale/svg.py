@@ -9,6 +9,9 @@ WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 44
 COLOURS = ("#2f81f7", "#d29922", "#3fb950", "#db61a2")
 GREY = "#8b949e"
+MARKED = 20
+"""A line of so many points shows each of them."""
+
 Point = tuple[float, float]
 
 
@@ -38,9 +41,11 @@ def chart(title: str, x_axis: str, y_axis: str, lines: Sequence[Line]) -> str:
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_axis, "middle"))
     parts.append(_text(LEFT - 48, TOP - 8, y_axis, "start"))
     for position, (line, colour) in enumerate(zip(lines, COLOURS, strict=False)):
-        path = " ".join(f"{x},{y}" for x, y in (at(*point) for point in line.points))
+        places = [at(*point) for point in line.points]
+        path = " ".join(f"{x},{y}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>' for x, y in (at(*p) for p in line.points)]
+        if len(places) <= MARKED:
+            parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>' for x, y in places]
         parts.append(_text(WIDTH - RIGHT, 16 + 14 * position, line.name, "end", fill=colour))
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">', *parts, "</svg>\n"])
