@@ -75,3 +75,12 @@ def test_both_owners_hear_of_a_child_that_changes_hands() -> None:
     store.put(an_object(6, owner="qwen"))
     assert rung == ["llama", "llama", "qwen"]
     assert (store.owned_by(("n", "llama")), len(store.owned_by(("n", "qwen")))) == ([], 1)
+
+
+def test_object_nested_deeper_than_bytes_can_say_is_kept_all_the_same() -> None:
+    store = a_store(Rung())
+    deep: Object = {}
+    for _ in range(5000):
+        deep = {"more": deep}
+    store.put(an_object(5, spec=deep))
+    assert version(store) == "5"

@@ -46,12 +46,22 @@ class Kept:
     uid: str
     version: int
     owner: Key | None
-    packed: bytes
+    packed: bytes | Object
 
     @property
     def object(self) -> Object:
+        if not isinstance(self.packed, bytes):
+            return self.packed
         result: Object = marshal.loads(self.packed)  # noqa: S302  it was packed by this very process
         return result
+
+
+def pack(obj: Object) -> bytes | Object:
+    """The object's bytes; the object itself where it is nested deeper than marshal writes, which is 2,000 levels."""
+    try:
+        return marshal.dumps(obj)
+    except ValueError:
+        return obj
 
 
 class Store:
@@ -103,7 +113,7 @@ class Store:
             return
         new = self.project({"apiVersion": self.resource.api_version, "kind": self.resource.kind, **obj})
         owner = self.owner(new)
-        self._objects[key] = Kept(uid, version, owner, marshal.dumps(new))
+        self._objects[key] = Kept(uid, version, owner, pack(new))
         if old and old.owner != owner:
             self._forget_owner(key, old)
             self.changed(old.object)
