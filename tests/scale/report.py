@@ -23,13 +23,16 @@ def table(results: Results) -> str:
 
 
 def publish(results: Results, page: Path) -> None:
-    """Replace the table between the marks of the page, and write the drawings beside it."""
-    before, _, rest = page.read_text().partition(MARKS[0])
-    page.write_text(f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    """Replace what is between the marks of the page by the table and the drawings, which are written beside it."""
     folder = page.parent / "figures"
     folder.mkdir(exist_ok=True)
+    pictures = []
     for name, drawing in drawings(results).items():
         (folder / f"{name}.svg").write_text(drawing)
+        pictures.append(f"![{name}](figures/{name}.svg)")
+    between = "\n\n".join([table(results), *pictures])
+    before, _, rest = page.read_text().partition(MARKS[0])
+    page.write_text(f"{before}{MARKS[0]}\n{between}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
 
 
 def drawings(results: Results) -> dict[str, str]:
