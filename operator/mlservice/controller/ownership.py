@@ -1,4 +1,4 @@
-"""Before anything is written: the service must be as it was planned for, and the names of its children not a stranger's.
+"""Before anything is written: the service must be as it was planned for, and its children's names not a stranger's.
 
 Server-side apply with force would take over a stranger's object of the same name without a word. And what was read may
 be old, after a restart or where a watch is late: on old news pods would be stopped that serve.
@@ -40,7 +40,7 @@ class Names:
 
 
 async def names_of(client: Client, service: MLService, missing: list[Object]) -> Names:
-    """Look at the service, and at the names of these children of it that are to be made. Raises OwnerGone, OwnerChanged."""
+    """Look at the service, and at the names of children that are to be made. Raises OwnerGone, OwnerChanged."""
     owner, *found = await all_of(
         [client.get(MLSERVICE, service.namespace, service.name), *(_find(client, child) for child in missing)]
     )
