@@ -49,6 +49,12 @@ class Backoffs:
             delay = min(15.0, delay * 2)
 
 
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT. kopf does so too, but not before it runs."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
 async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
     """Have kopf feed the stores of our own kinds until SIGTERM, SIGINT or `stop`.
 
@@ -71,8 +77,7 @@ async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
         except Exception as error:
             logger.warning("Watch of MLServices broke, beginning anew: %s: %s", type(error).__name__, error)
             logger.debug("The whole error", exc_info=True)
-        for number in (signal.SIGINT, signal.SIGTERM):  # what kopf has set is spent
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop_on_signals(stop)  # what kopf has set is spent
         await _pause(stop, AGAIN_SECONDS)
 
 

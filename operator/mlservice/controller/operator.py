@@ -50,6 +50,7 @@ class Operator:
         server, self.port = await serve(self.settings.http_host, self.settings.http_port, self.unhealthy, self.unready)
         logger.info("Serving /healthz, /readyz and /metrics on port %d", self.port)
         stop = stop or asyncio.Event()
+        handlers.stop_on_signals(stop)
         tasks: list[asyncio.Task[Any]] = []
 
         def start(*coroutines: Coroutine[Any, Any, Any]) -> None:
