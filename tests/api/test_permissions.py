@@ -92,9 +92,15 @@ def test_shipped_roles_are_exactly_what_is_used(start, audit):
     project.roll_out("llama-predict-v1")
     project.patch("HTTPRoute", "llama", {"spec": {"hostnames": ["somebody.else"]}})
     eventually("it is ours again", lambda: "else" not in str(project.there("HTTPRoute", "llama")["spec"]["hostnames"]))
-    for name in ("llama", "llama-predict-v1"):
-        project.patch("Service", name, {"metadata": {"ownerReferences": None}})
-    eventually("it is adopted", lambda: project.there("Service", "llama")["metadata"].get("ownerReferences"))
+    pinned = max(project.kube.list("ControllerRevision", project.name), key=lambda found: found["revision"])
+    for kind, name in (
+        ("Service", "llama"),
+        ("HTTPRoute", "llama"),
+        ("Deployment", "llama-predict-v1"),
+        ("ControllerRevision", pinned["metadata"]["name"]),
+    ):  # as deletion with --cascade=orphan leaves them
+        project.patch(kind, name, {"metadata": {"ownerReferences": None}})
+        eventually("it is adopted", lambda k=kind, n=name: project.there(k, n)["metadata"].get("ownerReferences"))
     for _ in range(2):  # a cause that comes back is one Event, counted
         project.patch("MLService", "llama", {"spec": {"runMode": "paused"}})
         project.reason("Paused")
