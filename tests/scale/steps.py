@@ -17,6 +17,9 @@ from scale.measure import Rig, seconds_for, spread, until
 
 Figures = dict[str, Any]
 
+LOST_SECONDS = 30.0
+"""Longer than a Lease's renewals may fail before its holder stops to write, and another one may take it."""
+
 
 def names(low: int, high: int) -> list[str]:
     return [f"s{i}" for i in range(low, high)]
@@ -35,11 +38,10 @@ async def growth(r: Rig, services: int, step: int) -> Figures:
         without = await seconds_for(partial(load.write, r.client, elsewhere, f"a{low + i}") for i in range(half))
         cpu_before, writes_before, began = r.cpu_seconds(), r.writes(), time.perf_counter()
         await load.create(r, some)
-        await until(partial(_told, r, 2 * low + step))
-        took = time.perf_counter() - began
+        took = await _told(r, 2 * low + step) - began
         without += await seconds_for(partial(load.write, r.client, elsewhere, f"z{low + i}") for i in range(half))
         await seconds_for(partial(load.make_available, r, name) for name in some)
-        await until(partial(_told, r, 2 * (low + step)))
+        await _told(r, 2 * (low + step))
         cpu, writes = cpu + r.cpu_seconds() - cpu_before, writes + r.writes() - writes_before
         rounds.append({"services": low + step, "rate": step / took, "ceiling": 2 * half / without, "rss": r.rss_mib()})
         print(f"  {low + step} services, {step / took:.0f}/s of {2 * half / without:.0f}/s", flush=True)
@@ -186,9 +188,18 @@ async def not_ready(r: Rig) -> list[str]:
     return found
 
 
-async def _told(r: Rig, events: int) -> bool:
-    """Whether so many Events are there: a service gets one with its first status, and one when it is Ready."""
-    return await r.count(EVENT) >= events
+async def _told(r: Rig, events: int) -> float:
+    """Wait for so many Events: a service gets one with its first status, and one when it is Ready.
+
+    Returns when the last one was seen. An operator that loses its Lease, as on a machine that stands still, drops Events:
+    no more are expected when none has come for longer than that takes.
+    """
+    count, last = 0, time.perf_counter()
+    while count < events and time.perf_counter() - last < LOST_SECONDS:
+        await asyncio.sleep(0.2)
+        before, count = count, await r.count(EVENT)
+        last = time.perf_counter() if count > before else last
+    return last
 
 
 async def quiet(r: Rig) -> bool:
