@@ -191,8 +191,8 @@ async def not_ready(r: Rig) -> list[str]:
 async def _told(r: Rig, events: int) -> float:
     """Wait for so many Events: a service gets one with its first status, and one when it is Ready.
 
-    Returns when the last one was seen. An operator that loses its Lease, as on a machine that stands still, drops Events:
-    no more are expected when none has come for longer than that takes.
+    Returns when the last one was seen. An operator that loses its Lease, as on a machine that stands still, drops
+    Events: no more are expected when none has come for longer than that takes.
     """
     count, last = 0, time.perf_counter()
     while count < events and time.perf_counter() - last < LOST_SECONDS:
