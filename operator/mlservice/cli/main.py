@@ -18,9 +18,6 @@ from mlservice.cli import plan
 from mlservice.cluster.deep_json import read_deep_json
 from mlservice.controller import operator
 
-GARBAGE = 10_000
-"""Objects made until the garbage collector looks for cycles among them; Python's own 700 cost 4 % of the CPU time."""
-
 ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {10: r"\n", 13: r"\r", 9: "\t"}
 
 
@@ -89,7 +86,6 @@ def _run() -> int:
 
     # What is imported lives as long as the process; to walk through it takes the garbage collector 60 ms each time.
     gc.freeze()
-    gc.set_threshold(GARBAGE)
     try:
         uvloop.run(operator.run(settings))
     except ConfigException as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import random
 import signal
@@ -79,7 +78,6 @@ async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
             logger.warning("Watch of MLServices broke, beginning anew: %s: %s", type(error).__name__, error)
             logger.debug("The whole error", exc_info=True)
         stop_on_signals(stop)  # what kopf has set is spent
-        gc.collect()  # its tasks hold each other, and would stay until much else has been made
         await _pause(stop, AGAIN_SECONDS)
 
 
