@@ -22,6 +22,9 @@ LAG_SECONDS = 20.0
 WARM = 3
 """Looks at a process before it counts as warm."""
 
+CALM_SECONDS = 10.0
+"""Until the process must have let go of what it had to do."""
+
 MORE_SOCKETS, MORE_TASKS, MORE_MEGABYTES = 12, 25, 24
 """What a warm process may have more than when it was warm: connections that are kept, kopf's workers, the allocator."""
 
@@ -72,15 +75,22 @@ class Monitor:
         return found + blind + self._growth()
 
     def sample(self, operator: Operator) -> None:
-        """Look at the operator's process; it must be at rest."""
-        if operator.process.poll() is not None:
-            return
+        """Look at the operator's process, again while it has grown: kopf keeps a task of each object for a second."""
+        deadline = time.monotonic() + CALM_SECONDS
+        while operator.process.poll() is None:
+            self.samples[operator.process.pid].append(self._sample(operator))
+            if not self._growth() or time.monotonic() > deadline:
+                return
+            self.samples[operator.process.pid].pop()
+            time.sleep(1)
+
+    def _sample(self, operator: Operator) -> Sample:
         pid = operator.process.pid
         files = [link for link in Path(f"/proc/{pid}/fd").iterdir() if _target(link).startswith("socket:")]
         status = Path(f"/proc/{pid}/status").read_text()
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
         tasks = next(line for line in operator.get("/metrics").splitlines() if line.startswith("mlservice_tasks "))
-        self.samples[pid].append(Sample(len(files), int(float(tasks.split()[1])), resident / 1024))
+        return Sample(len(files), int(float(tasks.split()[1])), resident / 1024)
 
     def _growth(self) -> list[str]:
         """Processes that have grown since they were warm."""
