@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from builders import a_runtime, a_service, a_world, planned
@@ -115,6 +116,20 @@ def test_what_was_deleted_while_it_was_down_is_not_made_again(own_kube, own_proj
     own_project.reason("PredictorNotReady", "second")
     assert own_project.get("Deployment", "llama-predict-v1") is None
     operator.stop()
+
+
+def test_it_ends_well_in_the_middle_of_its_start_and_at_once_after_it(own_kube, own_project, start):
+    operator = start(own_kube)
+    for delay in (0, 0.02):
+        operator.led()
+        time.sleep(delay)
+        operator.stop()
+        operator.start()
+    operator.led()
+    time.sleep(1)
+    stopped = time.monotonic()
+    operator.stop()
+    assert time.monotonic() - stopped < 4, "kopf waits five seconds for what does not end by itself"
 
 
 def test_standby_is_ready_and_takes_over_at_once_when_the_leader_ends(own_kube, own_project, start):

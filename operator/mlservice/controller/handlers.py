@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -50,9 +51,28 @@ class Backoffs:
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` on SIGTERM and SIGINT. kopf does so too, but not before it runs."""
+    """Set `stop` on SIGTERM and SIGINT. kopf sets handlers of its own whenever it starts, and then waits five seconds
+    for `stop` to be set too.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def leave_quietly(stop: asyncio.Event) -> None:
+    """Once `stop` is set, say nothing of what kopf had begun, a watch or a scan, and fails when it is swept up."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if stop.is_set() and ("asyncgen" in context or _is_kopfs(context.get("future"))):
+            logger.debug(context["message"], exc_info=context.get("exception"))
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+
+
+def _is_kopfs(future: Any) -> bool:
+    code = getattr(future.get_coro(), "cr_code", None) if isinstance(future, asyncio.Task) else None
+    return code is not None and Path(code.co_filename).is_relative_to(Path(kopf.__file__).parent)
 
 
 async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
@@ -66,7 +86,7 @@ async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
         try:
             await wait_for_crds(cluster, client, stop)
             await kopf.operator(
-                registry=registry(cluster, client),
+                registry=registry(cluster, client, stop),
                 settings=settings(),
                 clusterwide=not namespace,
                 namespaces=[namespace] if namespace else [],
@@ -77,7 +97,7 @@ async def watch(cluster: Cluster, client: Client, stop: asyncio.Event) -> None:
         except Exception as error:
             logger.warning("Watch of MLServices broke, beginning anew: %s: %s", type(error).__name__, error)
             logger.debug("The whole error", exc_info=True)
-        stop_on_signals(stop)  # what kopf has set is spent
+        stop_on_signals(stop)
         await _pause(stop, AGAIN_SECONDS)
 
 
@@ -111,9 +131,14 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
 
 
-def registry(cluster: Cluster, client: Client) -> kopf.OperatorRegistry:
-    """Handlers of the two kinds that users write, and of the login, which is the client's own."""
+def registry(cluster: Cluster, client: Client, stop: asyncio.Event) -> kopf.OperatorRegistry:
+    """Handlers of the two kinds that users write, of the login, which is the client's own, and of the start."""
     handlers = kopf.OperatorRegistry()
+
+    async def take_signals_back(**_: Any) -> None:
+        asyncio.get_running_loop().call_soon(stop_on_signals, stop)  # kopf sets its own right after this
+
+    kopf.on.startup(registry=handlers)(take_signals_back)
     kopf.on.login(registry=handlers)(_logging_in(client))
     for store in (cluster.services, cluster.runtimes):
         plural = store.resource.plural

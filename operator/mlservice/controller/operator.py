@@ -51,6 +51,7 @@ class Operator:
         logger.info("Serving /healthz, /readyz and /metrics on port %d", self.port)
         stop = stop or asyncio.Event()
         handlers.stop_on_signals(stop)
+        handlers.leave_quietly(stop)
         tasks: list[asyncio.Task[Any]] = []
 
         def start(*coroutines: Coroutine[Any, Any, Any]) -> None:
@@ -67,7 +68,6 @@ class Operator:
         finally:
             await self._stop(tasks)
             await server.cleanup()
-            asyncio.get_running_loop().set_exception_handler(_leave_quietly)
 
     def unhealthy(self) -> list[str]:
         """What only a restart would cure: a silent watch or a stuck worker."""
@@ -166,14 +166,6 @@ async def _until_first_ends(main: asyncio.Task[None], others: list[asyncio.Task[
         elif error := task.exception():
             logger.critical("Ending, this is a bug", exc_info=error)
             raise error
-
-
-def _leave_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """kopf's watch, cut off in the middle of an event, fails once more when the loop closes it; nobody can use that."""
-    if "asyncgen" in context:
-        logger.debug(context["message"], exc_info=context.get("exception"))
-    else:
-        loop.default_exception_handler(context)
 
 
 async def run(settings: Settings) -> None:
