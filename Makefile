@@ -132,6 +132,11 @@ bench-runtime: .venv/.ready  ## Measure what the runtime's plugin costs, into do
 bench-startup: .venv/.ready  ## Measure the start of vLLM with the launcher and without, into docs/startup.md
 	$(BIN)/python tests/bench/startup.py --write docs/startup.md
 
+.PHONY: data-plane
+data-plane: .venv/.ready  ## Count the streams that fail while pods are stopped and the cluster breaks (needs root, 40 minutes)
+	@$(BIN)/python -m local_cluster binaries --level node
+	$(BIN)/python tests/data_plane/run.py --write docs/reliability.md
+
 .PHONY: bench
 bench: .venv/.ready  ## Measure beside Kubernetes' own controllers, into docs/performance.md
 	@$(BIN)/python -m local_cluster binaries --level api

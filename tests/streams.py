@@ -19,7 +19,8 @@ class Streams:
     """`count` streams at a time at a URL, each followed by the next until the context ends; then the last ones finish.
 
     A stream is whole when it ends with [DONE] and has as many tokens as were asked for. `cut` are those that began
-    (status 200) and are not; `refused` those that did not begin. Both hold what was seen instead, counted.
+    (status 200) and are not; `refused` those that did not begin. Both hold what was seen instead, counted;
+    `last_problem` is when the last of them ended (time.monotonic).
     """
 
     def __init__(self, url: str, model: str, count: int, tokens: tuple[int, int] = TOKENS) -> None:
@@ -29,6 +30,7 @@ class Streams:
         self.url = f"http://{f'127.0.0.1:{parts.port or 80}' if local else parts.netloc}/v1/completions"
         self.host, self.model, self.count, self.tokens = parts.netloc, model, count, tokens
         self.begun = self.whole = 0
+        self.last_problem = 0.0
         self.cut: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.ending = False
@@ -84,6 +86,7 @@ class Streams:
             self.whole += 1
         else:
             (self.cut if begun else self.refused)[problem] += 1
+            self.last_problem = time.monotonic()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def problem(self, answer: aiohttp.ClientResponse, tokens: int) -> str:

@@ -253,16 +253,20 @@ class Machine:
         deadline = time.monotonic() + seconds
         wrong = ["not looked at yet"]
         while wrong and time.monotonic() < deadline:
-            self._restart(only_if_dead=True)  # a request that was under way when the faults ended may kill it yet
+            self._restart(only_if_dead=True)
             try:
                 self.operator.led()
-                settle(self.project, self.proxy, seconds=seconds)
+                settle(self.project, self.proxy, until=self._dead, seconds=seconds)
+                assert not self._dead(), "a request that was under way when the faults ended has killed it"
             except AssertionError as restless:
                 wrong = [str(restless)]
             else:
                 wrong = [*asyncio.run(against_the_plan(self.project)), *self._against_the_specs()]
         assert not wrong, "\n".join([f"seed {self.seed}, {self.project.name}:", *wrong, "steps:", *self.log[-40:]])
         self._remember()
+
+    def _dead(self) -> bool:
+        return self.operator.process.poll() is not None
 
     def _against_the_specs(self) -> list[str]:
         """What users see is against what they asked for, worked out without the plan."""

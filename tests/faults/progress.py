@@ -28,6 +28,7 @@ class Progress:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.broken.add(report.nodeid)
+            print(f"\n{report.longreprtext}", flush=True)  # pytest would tell it at the end, in hours
         if report.when != "teardown":
             return
         self.left -= 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
+from scale import soak
 from scale.svg import Line, chart
 
 Results = dict[str, dict[str, Any]]
@@ -15,10 +16,14 @@ def table(results: Results) -> str:
     """Markdown; the sizes that were measured, and the services with pods below."""
     sizes = _sizes(results)
     heads = [f"{n['services']:,} services" for n in sizes]
-    lines = [f"| figure | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
-    lines += [f"| {name} | {' | '.join(cell(n) for n in sizes)} |" for name, cell in ROWS] if sizes else []
+    lines: list[str] = []
+    if sizes:
+        lines += [f"| figure | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+        lines += [f"| {name} | {' | '.join(cell(n) for n in sizes)} |" for name, cell in ROWS]
     if pods := results.get("pods"):
         lines += ["", *_pods(pods)]
+    if soaked := results.get("soak"):
+        lines += ["", *_soaked(soaked)]
     return "\n".join(lines)
 
 
@@ -78,11 +83,18 @@ def drawings(results: Results) -> dict[str, str]:
                 for name, times in pods["timeline"].items()
             ],
         )
+    if soaked := results.get("soak"):
+        found["scale-soak"] = chart(
+            f"{soaked['services']} services, something is done to one of them twice a second",
+            "minutes",
+            "MiB",
+            [Line("the operator's resident memory", [(at / 60, rss) for at, rss, _, _ in soaked["samples"]])],
+        )
     return found
 
 
 def _sizes(results: Results) -> list[dict[str, Any]]:
-    return sorted((n for name, n in results.items() if name != "pods"), key=lambda n: int(n["services"]))
+    return sorted((n for name, n in results.items() if name.isdigit()), key=lambda n: int(n["services"]))
 
 
 def rate(n: dict[str, Any]) -> str:
@@ -164,4 +176,19 @@ def _pods(pods: dict[str, Any]) -> list[str]:
         f"| operator's writes per service | {pods['writes_per_service']:.2f} |",
         f"| operator's memory | {pods['rss']:.0f} MiB, without services {pods['base_rss']:.0f} MiB |",
         f"| restart, until all are compared | {pods['restart']['seconds']:.1f} s, {pods['restart']['writes']} writes |",
+    ]
+
+
+def _soaked(found: dict[str, Any]) -> list[str]:
+    warm = next(sample for sample in found["samples"] if sample[0] >= soak.WARM * found["seconds"])
+    last, done = found["samples"][-1], found["done"]
+    return [
+        f"| figure | {found['services']} services for {found['seconds'] / 60:.0f} minutes |",
+        "| --- | --- |",
+        f"| what was done | {', '.join(f'{count} {what}' for what, count in sorted(done.items()))} |",
+        f"| operator's memory, warm and at the end | {warm[1]:.0f} MiB, {last[1]:.0f} MiB; "
+        f"{soak.slope(found):+.1f} MiB an hour |",
+        f"| its open files and tasks, warm and at the end | {warm[2]} and {warm[3]}, {last[2]} and {last[3]} |",
+        f"| lines of complaint in its log | {len(found['complaints'])} |",
+        f"| its CPU time | {100 * found['cpu']:.1f} % of a core |",
     ]

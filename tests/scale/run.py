@@ -18,6 +18,7 @@ import uvloop
 from scale import report, steps
 from scale.measure import rig
 from scale.pods import with_pods
+from scale.soak import soak
 
 VERIFY_SECONDS = 60
 RESULTS = Path(".scale")
@@ -48,8 +49,9 @@ async def at(services: int, rest_seconds: int) -> steps.Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--services", type=int, nargs="+", default=[1000, 5000, 10000], metavar="N")
+    parser.add_argument("--services", type=int, nargs="*", default=[1000, 5000, 10000], metavar="N")
     parser.add_argument("--pods", type=int, default=1000, metavar="N", help="services with pods, 0 for none")
+    parser.add_argument("--soak", type=int, default=3600, metavar="SECONDS", help="hours of the same work, 0 for none")
     parser.add_argument("--rest", type=int, default=900, metavar="SECONDS", help="how long to watch it rest")
     parser.add_argument("--again", action="store_true", help="measure again what was measured")
     parser.add_argument("--write", type=Path, metavar="FILE", help="page whose table is replaced")
@@ -60,6 +62,8 @@ def main() -> None:
     }
     if chosen.pods:
         todo["pods"] = lambda: with_pods(chosen.pods)
+    if chosen.soak:
+        todo["soak"] = lambda: soak(100, chosen.soak)
     began = time.perf_counter()
     for name, measure in todo.items():
         file = RESULTS / f"{name}.json"
