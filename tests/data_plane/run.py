@@ -77,7 +77,7 @@ def killed(service: Service) -> str:
         victim = service.pods()[0]
         had, when = service.running(victim), time.monotonic()
         faults.kill_pod(service.live, victim)
-        time.sleep(10)
+        service.until_started_again(victim)
         service.until_ready(2)
 
     streams: Streams = service.while_it_streams("pod killed", kill)

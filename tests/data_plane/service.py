@@ -76,6 +76,12 @@ class Service:
         self.live.sh(f"kubectl wait {ready} deployment/{DEPLOYMENT} --timeout=900s", 910)
         self.live.sh(f"kubectl wait --for=condition=Ready mlservice/{NAME} --timeout=60s")
 
+    def until_started_again(self, pod: str) -> None:
+        """Wait until the kubelet has noticed that a server died, and the new one is ready."""
+        again = "--for=jsonpath='{.status.containerStatuses[0].restartCount}'=1"
+        self.live.sh(f"kubectl wait {again} pod/{pod} --timeout=120s", 130)
+        self.live.sh(f"kubectl wait --for=condition=Ready pod/{pod} --timeout=300s", 310)
+
     def pods(self) -> list[str]:
         return sorted(pod["metadata"]["name"] for pod in self.live.pods(NAME))
 
