@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import urllib.parse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from builders import ServiceBuilder, a_runtime, a_service
 from kube import Object, eventually
 from local_cluster import binaries, checkout, images
 from local_cluster.report import Failure
+from local_cluster.status import inner_pid
 from rig import Project
 
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
@@ -131,6 +133,17 @@ class Live(Project):
         """The pods of a service, those that are ending too."""
         label = "mlservice.tensorstack.dev/name"
         return [pod for pod in self.kube.list("Pod", self.name) if pod["metadata"].get("labels", {}).get(label) == name]
+
+
+def server_process(pod: Object, word: bytes) -> int:
+    """The pid, on this machine, of a container's first process: the one of this pod with a word in its command."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            here = pod["metadata"]["uid"] in (process / "cgroup").read_text().replace("_", "-")
+            first = here and inner_pid(int(process.name)) == 1
+            if first and word in (process / "cmdline").read_bytes():
+                return int(process.name)
+    raise AssertionError(f"pod {pod['metadata']['name']} has no such process here")
 
 
 def get(url: str, path: str = "/") -> tuple[int, str]:

@@ -4,9 +4,8 @@ import os
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 
-from live import Live
+from live import Live, server_process
 from local_cluster import status, supervision
 from local_cluster.state import DEFAULT
 
@@ -17,14 +16,7 @@ def kill_pod(live: Live, name: str) -> None:
     """Kill the first process of a pod's server, and with it all of the container."""
     pod = live.get("Pod", name)
     assert pod is not None
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            mine = pod["metadata"]["uid"] in (process / "cgroup").read_text().replace("_", "-")
-            first = status.inner_pid(int(process.name)) == 1
-            if mine and first and b"serve" in (process / "cmdline").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
-                return
-    raise AssertionError(f"pod {name} has no server process on this machine")
+    os.kill(server_process(pod, b"serve"), signal.SIGKILL)
 
 
 def kill_program(name: str) -> None:

@@ -1,6 +1,5 @@
 """An MLService of vLLM pods on the local cluster, with streams through its URL while something happens to it."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
@@ -32,7 +31,8 @@ def runtime(arm: str) -> Object:
     spec["terminationGracePeriodSeconds"] = 30  # Kubernetes' default
     ours = ("--shutdown-timeout", "--allowed-origins")
     server["args"] = [arg for arg in server["args"] if not arg.startswith(ours)]
-    server["env"].append({"name": "VLLM_PLUGINS", "value": ""})
+    # What our image sets otherwise: no plugin, and vLLM's own default.
+    server["env"] += [{"name": "VLLM_PLUGINS", "value": ""}, {"name": "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "value": "5"}]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         server[probe]["httpGet"] = {"path": "/health", "port": "http"}
     del server["lifecycle"]
@@ -112,7 +112,6 @@ class Service:
         for kind in ("refused", "cut"):
             for problem, times in getattr(streams, kind).most_common(3):
                 print(f"    {kind} {times}: {problem}", flush=True)
-        sys.stdout.flush()
         return streams
 
     def delete(self) -> None:

@@ -2,10 +2,9 @@
 
 import os
 import signal
-from pathlib import Path
 
 from kube import Kube, Object, condition, eventually
-from live import CLUSTER, Live, a_light_service
+from live import CLUSTER, Live, a_light_service, server_process
 
 SYSTEM = "mlservice-system"
 
@@ -51,17 +50,7 @@ def operator_process(kube: Kube, identity: str) -> int:
     """The pid, on this machine, of the operator's process in a pod."""
     pod = kube.get("Pod", SYSTEM, identity.rpartition("_")[0])
     assert pod is not None
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"mlservice" in (process / "cmdline").read_bytes() and pod["metadata"]["uid"] in cgroups(process):
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError(f"pod {pod['metadata']['name']} has no process here")
-
-
-def cgroups(process: Path) -> str:
-    return (process / "cgroup").read_text().replace("_", "-")
+    return server_process(pod, b"mlservice")
 
 
 def test_changed_parameter_reaches_the_pods_without_an_outage(live: Live):
