@@ -25,6 +25,7 @@ class Settings:
     read_ahead: bool = True
     fork: bool = True
     short_command: bool = True
+    few_graphs: bool = True
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -13,7 +13,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
+
+from mlservice_runtime.cuda_graphs import capture_sizes
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 COMMON = ("vllm.engine.arg_utils", "vllm.v1.engine.async_llm")
@@ -56,10 +59,15 @@ def main() -> None:
     from mlservice_runtime.settings import Settings
 
     settings = Settings.read()
+    # The compiled model as one file; newer versions of vLLM do so by themselves.
+    os.environ.setdefault("VLLM_USE_MEGA_AOT_ARTIFACT", "1")
+    if settings.few_graphs and "cpu" not in version("vllm"):
+        sys.argv += capture_sizes(sys.argv[2:])
     known = fork_server() if settings.fork else None
     command = settings.short_command and short_command()
     if known is not None:
-        os.read(known, 1)
+        if not model_known():
+            os.read(known, 1)
         os.close(known)
     if command:
         command()
@@ -97,6 +105,30 @@ def inspect_model() -> None:
         if hasattr(registry, "_run_in_subprocess"):
             registry._run_in_subprocess = lambda ask: ask()
             model.inspect_model_cls()
+
+
+def model_known() -> bool:
+    """Whether vLLM has what it wants to know of the model's class in its cache."""
+
+    class NotCached(Exception):
+        pass
+
+    def ask(_: object) -> None:
+        raise NotCached
+
+    registry: Any = import_module("vllm.model_executor.models.registry")
+    run = getattr(registry, "_run_in_subprocess", None)
+    if run is None:
+        return False
+    registry._run_in_subprocess = ask
+    try:
+        for name in architectures():
+            registry.ModelRegistry.models[name].inspect_model_cls()
+    except Exception:  # vLLM will ask the same and say what is wrong
+        return False
+    finally:
+        registry._run_in_subprocess = run
+    return True
 
 
 def import_server() -> None:

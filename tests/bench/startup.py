@@ -7,6 +7,7 @@ A start is measured from exec to the first 200 of vLLM's /health.
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +35,8 @@ from startup_plot import plot
 LIMIT_SECONDS = 400
 COMMON = ["--host=127.0.0.1", "--served-model-name=tiny", "--dtype=bfloat16", "--max-model-len=4096"]
 COMMON += ["--shutdown-timeout=20"]
+AT_A_TIME = (40, 72, 136, 264)
+TOKENS = 128
 NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -63,18 +69,14 @@ class Bench:
         self.arguments = arguments
 
     def cache(self, case: Case) -> Path:
-        """The cache of vLLM: kept, or, for a cold start, new but for what an image brings."""
-        if case.warm:
-            return self.folder / "cache"
-        cold = self.folder / "cold"
-        shutil.rmtree(cold, ignore_errors=True)
-        known = self.folder / "cache" / "vllm" / "modelinfos"
-        if case.ours and known.is_dir():
-            shutil.copytree(known, cold / "vllm" / "modelinfos")
-        return cold
+        """Where vLLM keeps what it compiles; a cold start finds it empty and fills it for the warm ones."""
+        folder = self.folder / ("cache-launcher" if case.ours else "cache-vllm")
+        if not case.warm:
+            shutil.rmtree(folder, ignore_errors=True)
+        return folder
 
-    def start(self, case: Case) -> None:
-        """Start vLLM once, note how long it takes and when its phases began, and end it."""
+    def start(self, case: Case, then: Callable[[str], None] | None = None) -> None:
+        """Start vLLM once, note how long it takes and when its phases began, do `then` with its URL, and end it."""
         port, status = free_ports(2)
         cache, log = self.cache(case), self.folder / "vllm.log"
         program = ["mlservice_runtime"] if case.ours else ["vllm.entrypoints.cli.main"]
@@ -109,12 +111,33 @@ class Bench:
                 assert up, f"{case.name} did not start:\n{text[-6000:]}"
                 time.sleep(0.05)
             progress.enter(Phase.READY)
+            if then:
+                then(f"http://127.0.0.1:{port}")
         finally:
             stop(process)
         case.seconds.append(progress.phases[Phase.READY])
         case.phases.append(progress.phases)
         shutil.copy(log, self.folder / f"{case.name.replace(' ', '-').replace(',', '')}.log")
-        print(f"{case.name}: {progress.phases}", flush=True)
+        parts = ", ".join(f"{phase} at {second:.1f}" for phase, second in progress.phases.items())
+        print(f"{case.name}: {case.seconds[-1]:.1f} s ({parts})", flush=True)
+
+
+def load(rates: list[float], url: str) -> None:
+    """Ask for completions, as many at a time as lie between two of our CUDA graphs; appends each one's tokens/s."""
+    body = json.dumps({"model": "tiny", "prompt": "one two three", "max_tokens": TOKENS, "ignore_eos": True}).encode()
+
+    def ask(_: int) -> None:
+        request = urllib.request.Request(f"{url}/v1/completions", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=LIMIT_SECONDS) as answer:
+            answer.read()
+
+    for count in (8, *AT_A_TIME):
+        with ThreadPoolExecutor(count) as pool:
+            began = time.monotonic()
+            list(pool.map(ask, range(2 * count)))
+        rates.append(2 * count * TOKENS / (time.monotonic() - began))
+    del rates[0]  # the first requests warm the server up
+    print(f"tokens/s of {AT_A_TIME} at a time: {[round(rate) for rate in rates]}", flush=True)
 
 
 def healthy(port: int) -> bool:
@@ -176,8 +199,6 @@ def on_gpu(folder: Path, shape: str) -> Bench:
 
 def write_weights(model: Path) -> None:
     """Draw weights for the model's configuration, in shards of four layers."""
-    import json
-
     import torch
     from safetensors.torch import save_file
 
@@ -215,7 +236,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="7b", help="of the model, with --gpu")
     parser.add_argument("--rounds", type=int, default=5, help="warm starts of each kind, in turns")
     parser.add_argument("--compile", nargs="+", default=[], help="with --gpu: packages that have no bytecode yet")
-    parser.add_argument("--cold", action=argparse.BooleanOptionalAction, default=True, help="with --gpu: cold starts")
+    parser.add_argument("--disk", action="store_true", help="also with weights that are not in the page cache")
+    parser.add_argument("--load", action="store_true", help="also ask for tokens, at sizes between two CUDA graphs")
     parser.add_argument("--parts", action="store_true", help="also with each trick alone turned off")
     parser.add_argument("--folder", type=Path, help="where logs go and stay (default: a temporary folder)")
     parser.add_argument(
@@ -223,15 +245,17 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     plain, ours = Case("vllm serve", ours=False), Case("launcher", ours=True)
+    cold = [
+        Case("vllm serve, no bytecode, nothing compiled", ours=False, warm=False, environment=NO_BYTECODE),
+        Case("launcher, nothing compiled", ours=True, warm=False),
+    ]
     warm, once = [plain, ours], []
     if chosen.parts:
-        for name in ("FORK", "SHORT_COMMAND", "READ_AHEAD"):
+        for name in ("FORK", "SHORT_COMMAND", "READ_AHEAD", *(["FEW_GRAPHS"] if chosen.gpu else [])):
             variable = f"MLSERVICE_RUNTIME_{name}"
             warm.append(Case(f"launcher, {variable}=0", ours=True, environment={variable: "0"}))
-    cold = Case("vllm serve, cold", ours=False, warm=False, environment=NO_BYTECODE)
-    if chosen.gpu and chosen.cold:
+    if chosen.disk:
         once = [
-            Case("launcher, cold", ours=True, warm=False),
             Case("vllm serve, weights on disk", ours=False, pages=False),
             Case("launcher, weights on disk", ours=True, pages=False),
         ]
@@ -239,28 +263,36 @@ def main() -> None:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         bench = on_gpu(folder, chosen.shape) if chosen.gpu else on_cpu(folder)
-        if chosen.gpu and chosen.cold:
-            bench.start(cold)
-        if chosen.gpu:
+        bench.start(cold[0])
+        if chosen.compile:
             subprocess.run([sys.executable, "-m", "compileall", "-q", "-j0", *chosen.compile], check=False)
-        for case in (plain, ours):  # fills the caches
-            bench.start(case)
-            case.seconds.clear()
-            case.phases.clear()
+        bench.start(cold[1])
+        if chosen.parts and chosen.gpu:  # with other graphs the model is compiled anew
+            bench.start(replace(warm[-1], seconds=[], phases=[]))
+        rates: dict[str, list[float]] = {}
         for number in range(chosen.rounds):
+            asked = chosen.load and number == chosen.rounds - 1
             for case in warm if number % 2 == 0 else warm[::-1]:
-                bench.start(case)
+                bench.start(case, partial(load, rates.setdefault(case.name, [])) if asked else None)
         for case in once:
             bench.start(case)
-    cases = [*warm, *([cold] if cold.seconds else []), *once]
+    cases = [*warm, *(cold if chosen.gpu else []), *once]
     where = "CPU, vLLM 0.32"
     if chosen.gpu:
         import torch
 
         where = f"{torch.cuda.get_device_name()}, vLLM {metadata.version('vllm')}"
-    rows = [("start", f"until /health is 200, {where}", "of `vllm serve`"), *(case.row(plain) for case in cases)]
+    rows: list[tuple[str, ...]] = [
+        ("start", f"until /health is 200, {where}", "of `vllm serve`"),
+        *(case.row(plain) for case in cases),
+    ]
     mark = "bench-startup-gpu" if chosen.gpu else "bench-startup"
     publish(rows, mark, chosen.write)
+    if chosen.load:
+        rows = [("requests at a time", "tokens/s, vllm serve", "tokens/s, launcher", "of `vllm serve`")]
+        for count, base, got in zip(AT_A_TIME, rates[plain.name], rates[ours.name], strict=True):
+            rows.append((str(count), f"{base:.0f}", f"{got:.0f}", f"{got / base:.3f}"))
+        publish(rows, "bench-graphs", chosen.write)
     if chosen.write:
         picture = chosen.write.with_name("startup-gpu.svg" if chosen.gpu else "startup-cpu.svg")
         picture.write_text(plot([(case.name, middle(case)) for case in cases]))
