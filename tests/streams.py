@@ -34,7 +34,8 @@ class Streams:
         self.cut: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.ending = False
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.all()))
+        self.failure: BaseException | None = None
+        self.thread = threading.Thread(target=self.run)
 
     def __enter__(self) -> Self:
         self.thread.start()
@@ -49,6 +50,14 @@ class Streams:
     def __exit__(self, *_: object) -> None:
         self.ending = True
         self.thread.join()
+        if self.failure:
+            raise self.failure
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self.all())
+        except BaseException as error:
+            self.failure = error
 
     def __str__(self) -> str:
         total = self.whole + self.cut.total() + self.refused.total()
@@ -97,7 +106,10 @@ class Streams:
             if data == b"[DONE]":
                 done = True
             elif data:
-                event = json.loads(data)
+                try:
+                    event = json.loads(data)
+                except ValueError:
+                    return f"a line that is no event: {data[:80].decode(errors='replace')}"
                 if "error" in event:
                     return f"error event: {event['error'].get('message', event['error'])}"
                 count = (event.get("usage") or {"completion_tokens": count})["completion_tokens"]

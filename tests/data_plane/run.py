@@ -65,10 +65,10 @@ def breaks(service: Service, operator_seconds: float, server_seconds: float) -> 
     }
     found = {what: str(service.while_it_streams(what, happen)) for what, happen in rows.items()}
     service.until_ready(2)
-    return found | {"server of one pod of two killed with -9": killed(service)}
+    return found | killed(service)
 
 
-def killed(service: Service) -> str:
+def killed(service: Service) -> dict[str, str]:
     """Kill one of two servers; only its own streams may be lost, and new ones fail for a moment only."""
     had, when = 0, 0.0
 
@@ -82,14 +82,22 @@ def killed(service: Service) -> str:
 
     streams: Streams = service.while_it_streams("pod killed", kill)
     after = max(0.0, streams.last_problem - when)
-    return f"{streams}; it had {had} streams, and the last failed {after:.1f} s after it was killed"
+    lost = f"{streams}; it had {had} streams, and the last failed {after:.1f} s after it was killed"
+    return {"server of one pod of two killed with -9": lost}
+
+
+def published(page: Path | None) -> dict[str, str]:
+    """The faults that the page has already."""
+    table = page.read_text().partition("data-plane: begin")[2].partition("<!--")[0] if page else ""
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    return {row[0]: row[1] for row in rows[2:]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="page whose tables are replaced")
     parser.add_argument("--streams", type=int, default=200, help="streams at a time (default: 200)")
-    parser.add_argument("--only", choices=("stops", "faults"), help="one of the two tables")
+    parser.add_argument("--only", choices=("stops", "faults", "killed"), help="one table, or the last fault")
     parser.add_argument("--no-operator", type=float, default=600, metavar="SECONDS", help="default: 600")
     parser.add_argument("--no-server", type=float, default=60, metavar="SECONDS", help="default: 60")
     chosen = parser.parse_args()
@@ -99,12 +107,14 @@ def main() -> None:
     kube = Kube(checkout.KUBECONFIG)
     columns: dict[str, dict[str, str]] = {}
     broken: dict[str, str] = {}
-    for arm in (OURS,) if chosen.only == "faults" else (OURS, SLEEP, ALONE):
+    for arm in (OURS,) if chosen.only in ("faults", "killed") else (OURS, SLEEP, ALONE):
         with tempfile.TemporaryDirectory() as folder:
             service = Service(kube, arm, Path(folder), chosen.streams)
-            if arm == OURS and chosen.only != "stops":
+            if chosen.only == "killed":
+                broken = published(chosen.write) | killed(service)
+            elif arm == OURS and chosen.only != "stops":
                 broken = breaks(service, chosen.no_operator, chosen.no_server)
-            if chosen.only != "faults":
+            if chosen.only in (None, "stops"):
                 columns[arm] = stops(service)
             service.delete()
     head = f"{chosen.streams} streams at a time"
