@@ -106,23 +106,22 @@ def main() -> None:
     tool("install")
     kube = Kube(checkout.KUBECONFIG)
     columns: dict[str, dict[str, str]] = {}
-    broken: dict[str, str] = {}
+    head = f"{chosen.streams} streams at a time"
     for arm in (OURS,) if chosen.only in ("faults", "killed") else (OURS, SLEEP, ALONE):
         with tempfile.TemporaryDirectory() as folder:
             service = Service(kube, arm, Path(folder), chosen.streams)
-            if chosen.only == "killed":
-                broken = published(chosen.write) | killed(service)
-            elif arm == OURS and chosen.only != "stops":
-                broken = breaks(service, chosen.no_operator, chosen.no_server)
+            if arm == OURS and chosen.only != "stops":
+                found = (
+                    published(chosen.write) | killed(service)
+                    if chosen.only == "killed"
+                    else breaks(service, chosen.no_operator, chosen.no_server)
+                )
+                publish([(head, "streams"), *found.items()], "data-plane", chosen.write)
             if chosen.only in (None, "stops"):
                 columns[arm] = stops(service)
+                rows = [(event, *(column[event] for column in columns.values())) for event in columns[OURS]]
+                publish([(head, *columns), *rows], "stops", chosen.write)
             service.delete()
-    head = f"{chosen.streams} streams at a time"
-    if columns:
-        rows = [(event, *(column[event] for column in columns.values())) for event in columns[OURS]]
-        publish([(head, *columns), *rows], "stops", chosen.write)
-    if broken:
-        publish([(head, "streams"), *broken.items()], "data-plane", chosen.write)
 
 
 if __name__ == "__main__":

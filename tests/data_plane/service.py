@@ -1,5 +1,6 @@
 """An MLService of vLLM pods on the local cluster, with streams through its URL while something happens to it."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,6 +19,7 @@ OURS = "our runtime, with drain"
 SLEEP = "plain `vllm serve`, with the operator's preStop sleep"
 ALONE = "plain `vllm serve`"
 WATCH = Stopwatch()
+LEAVE_SECONDS = 3600
 
 
 def runtime(arm: str) -> Object:
@@ -35,6 +37,7 @@ def runtime(arm: str) -> Object:
     server["env"] += [{"name": "VLLM_PLUGINS", "value": ""}, {"name": "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "value": "5"}]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         server[probe]["httpGet"] = {"path": "/health", "port": "http"}
+    server["startupProbe"]["failureThreshold"] = 1800  # beside the streams it takes more than ten minutes on two cores
     del server["lifecycle"]
     if arm == ALONE:  # the operator gives a sleep to whoever has no hook
         server["lifecycle"] = {"preStop": {"exec": {"command": ["true"]}}}
@@ -98,9 +101,10 @@ class Service:
 
     def leave(self, begin: Callable[[], object], count: int) -> None:
         """Begin something, and wait until `count` of the pods that there were are gone."""
-        before = self.pods()
+        before, until = self.pods(), time.monotonic() + LEAVE_SECONDS
         begin()
         while len([pod for pod in before if pod not in self.pods()]) < count:
+            assert time.monotonic() < until, f"{self.arm}: {LEAVE_SECONDS} s later the old pods are still there"
             names = " ".join(pod for pod in self.pods() if pod in before)
             self.live.sh(f"kubectl wait --for=delete pod {names} --timeout=5s || true", 60)
 
