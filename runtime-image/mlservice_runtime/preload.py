@@ -15,11 +15,7 @@ OPENMP = ("libomp", "libgomp", "libiomp")
 def preloaded(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment for vLLM's first process."""
     made = dict(environment)
-    try:
-        cpu = "cpu" in version("vllm")
-    except PackageNotFoundError:
-        cpu = False
-    if not cpu:
+    if not built_for_cpu():
         return made
     made.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     made.setdefault("TORCHINDUCTOR_CPP_DYNAMIC_THREADS", "1")
@@ -34,6 +30,14 @@ def preloaded(environment: Mapping[str, str]) -> dict[str, str]:
     if libraries:
         made["LD_PRELOAD"] = ":".join(libraries)
     return made
+
+
+def built_for_cpu() -> bool:
+    """Whether this is vLLM's CPU build; no where its version is not known."""
+    try:
+        return "cpu" in version("vllm")
+    except PackageNotFoundError:
+        return False
 
 
 def folder(package: str) -> Path:

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 from mlservice_runtime.cuda_graphs import capture_sizes
+from mlservice_runtime.preload import built_for_cpu
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 COMMON = ("vllm.engine.arg_utils", "vllm.v1.engine.async_llm")
@@ -61,7 +61,7 @@ def main() -> None:
     settings = Settings.read()
     # The compiled model as one file; newer versions of vLLM do so by themselves.
     os.environ.setdefault("VLLM_USE_MEGA_AOT_ARTIFACT", "1")
-    if settings.few_graphs and "cpu" not in version("vllm"):
+    if settings.few_graphs and not built_for_cpu():
         sys.argv += capture_sizes(sys.argv[2:])
     known = fork_server() if settings.fork else None
     command = settings.short_command and short_command()

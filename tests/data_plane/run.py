@@ -110,12 +110,12 @@ def main() -> None:
     for arm in (OURS,) if chosen.only in ("faults", "killed") else (OURS, SLEEP, ALONE):
         with tempfile.TemporaryDirectory() as folder:
             service = Service(kube, arm, Path(folder), chosen.streams)
-            if arm == OURS and chosen.only != "stops":
-                found = (
-                    published(chosen.write) | killed(service)
-                    if chosen.only == "killed"
-                    else breaks(service, chosen.no_operator, chosen.no_server)
-                )
+            found: dict[str, str] = {}
+            if chosen.only == "killed":
+                found = published(chosen.write) | killed(service)
+            elif arm == OURS and chosen.only != "stops":
+                found = breaks(service, chosen.no_operator, chosen.no_server)
+            if found:
                 publish([(head, "streams"), *found.items()], "data-plane", chosen.write)
             if chosen.only in (None, "stops"):
                 columns[arm] = stops(service)
