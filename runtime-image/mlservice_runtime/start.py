@@ -65,6 +65,8 @@ def main() -> None:
         sys.argv += capture_sizes(sys.argv[2:])
     known = fork_server() if settings.fork else None
     command = settings.short_command and short_command()
+    if not built_for_cpu():
+        one_assembler()
     if known is not None:
         if not model_known():
             os.read(known, 1)
@@ -91,6 +93,16 @@ def fork_server() -> int | None:
     gc.freeze()
     gc.enable()
     return known
+
+
+def one_assembler() -> None:
+    """Let Triton assemble all kernels with the ptxas that torch brings, not only from the first that torch compiles on.
+
+    The version of ptxas is part of the key by which Triton keeps a kernel. In some starts torch compiles one of its own
+    before vLLM does, in others not, so that vLLM's kernels would be compiled again when it is the other way round.
+    """
+    with suppress(ImportError, AttributeError):
+        import_module("torch._inductor.runtime.compile_tasks")._set_triton_ptxas_path()
 
 
 def inspect_model() -> None:

@@ -36,3 +36,17 @@ def test_a_model_that_vllm_would_ask_another_process_about_is_not(registry: Simp
 
 def test_an_unknown_model_is_left_to_vllm(registry: SimpleNamespace) -> None:
     assert not start.model_known()
+
+
+def test_torch_names_its_ptxas_before_anything_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    fake = SimpleNamespace(_set_triton_ptxas_path=lambda: called.append(True))
+    monkeypatch.setitem(sys.modules, "torch._inductor.runtime.compile_tasks", fake)
+    start.one_assembler()
+    assert called
+
+
+@pytest.mark.parametrize("module", [None, SimpleNamespace()])
+def test_a_torch_that_has_no_ptxas_to_name_is_left_alone(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+    monkeypatch.setitem(sys.modules, "torch._inductor.runtime.compile_tasks", module)
+    start.one_assembler()
