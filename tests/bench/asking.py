@@ -60,14 +60,26 @@ def ratio(values: list[float], against: list[float]) -> str:
 
 
 def more(values: list[float], against: list[float], unit: str) -> str:
-    """The median of the pairs' differences and its 95 % interval, by ranks: whatever the distribution is."""
-    found = sorted(value - base for value, base in zip(values, against, strict=True))
-    chance, rank = 0.5 ** len(found), 0  # that fewer than `rank + 1` differences are below the true median
+    """The median of the pairs' differences and its 95 % interval."""
+    middle, low, high = median([value - base for value, base in zip(values, against, strict=True)])
+    return f"{middle:+.1f} {unit} ({low:+.1f} to {high:+.1f})"
+
+
+def times(values: list[float], against: list[float]) -> str:
+    """The median of the pairs' ratios and its 95 % interval."""
+    middle, low, high = median([value / base for value, base in zip(values, against, strict=True)])
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+
+
+def median(values: list[float]) -> tuple[float, float, float]:
+    """The median and its 95 % interval, by ranks: whatever the distribution is."""
+    found = sorted(values)
+    chance, rank = 0.5 ** len(found), 0  # that fewer than `rank + 1` values are below the true median
     while chance <= 0.025:
         rank += 1
         chance += math.comb(len(found), rank) * 0.5 ** len(found)
     at = max(0, rank - 1)
-    return f"{statistics.median(found):+.1f} {unit} ({found[at]:+.1f} to {found[-1 - at]:+.1f})"
+    return statistics.median(found), found[at], found[-1 - at]
 
 
 def publish(rows: list[tuple[str, ...]], mark: str, page: Path | None) -> None:
