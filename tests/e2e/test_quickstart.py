@@ -11,6 +11,7 @@ from kube import Kube
 from live import CLUSTER, QUICKSTART, Live
 from local_cluster import images
 from openai import OpenAI
+from streams import Streams
 
 README = """
 address=$(kubectl get -f mlservice.yaml -ojsonpath='{.status.address.url}')
@@ -122,3 +123,14 @@ def test_pod_reaches_it_by_name_and_namespace(live: Live, watched: str):
             http://tiny-llama.{live.name}/v1/completions
         kubectl wait --for=jsonpath='{{.status.phase}}'=Succeeded --timeout=60s pod/client""")
     assert json.loads(live.sh("kubectl logs client"))["model"] == "tiny-llama"
+
+
+def test_no_stream_is_cut_while_its_pod_is_replaced(live: Live, watched: str):
+    (pod,) = live.pods("tiny-llama")
+    releases = live.service("tiny-llama")["spec"]["releases"]
+    releases[0]["predictor"]["model"]["parameters"]["MAX_MODEL_LEN"] = "1000"
+    with Streams(live.url("tiny-llama"), "tiny-llama", 10) as streams:
+        live.patch("MLService", "tiny-llama", {"spec": {"releases": releases}})
+        live.sh(f"kubectl wait --for=delete pod/{pod['metadata']['name']} --timeout=540s", 560)
+    assert (streams.cut, streams.refused) == ({}, {})
+    assert streams.whole > 10

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from faults.clock import Clock
 from faults.monitor import Monitor
 from faults.progress import Progress
 from faults.proxy import Exchange, FaultProxy
@@ -64,8 +65,15 @@ def nothing_breaks_the_rules(monitor: Monitor, operator: Operator) -> Iterator[N
 
 
 @pytest.fixture(scope="session")
-def operator(kube: Kube, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    process = Operator(kube, tmp_path_factory.mktemp("operator") / "log", proxy.kubeconfig)
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
+    return Clock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="session")
+def operator(
+    kube: Kube, proxy: FaultProxy, clock: Clock, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    process = Operator(kube, tmp_path_factory.mktemp("operator") / "log", proxy.kubeconfig, **clock.environment)
     yield process
     process.stop()
 

@@ -154,6 +154,26 @@ def test_nothing_is_written_while_another_holds_the_lease(kube, proxy, operator,
     assert kube.get("Lease", *LEASE)["spec"]["holderIdentity"] != "another"
 
 
+@pytest.mark.parametrize("hours", [24, long(-24)])
+@by_name("release_renamed", more=["created", "paused"])
+def test_wall_clock_that_jumps_and_comes_back(kube, proxy, clock, operator, ends, same_process, scenario, hours):
+    """The time is set wrong in the middle of a change. Yesterday the API server's certificate was not valid yet."""
+    wanted = ends(scenario)
+    project = started(kube, proxy, scenario)
+    logged = len(operator.text())
+
+    def wrong_day():
+        renewed = datetime.fromisoformat(kube.get("Lease", *LEASE)["spec"]["renewTime"])
+        far = abs(renewed - datetime.now(UTC)) > timedelta(hours=20)
+        return far if hours > 0 else "not yet valid" in operator.text()[logged:]
+
+    with clock.wrong(hours), proxy.failing():  # connections are made anew
+        eventually("the operator has another day", wrong_day)
+        scenario.change(project)
+        time.sleep(FAULT_SECONDS)
+    converges(project, proxy, wanted)
+
+
 def at(hours: int) -> str:
     return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
