@@ -214,6 +214,25 @@ def test_deployment_without_revisions_is_adopted_as_it_runs():
     assert image(running.planned()) == running.before
 
 
+@pytest.mark.parametrize("gone", [True, False], ids=["the Deployment is deleted", "another content between"])
+def test_revision_made_of_what_runs_is_that_of_its_content(gone):
+    """The server writes 4 as "4", and what a ControllerRevision holds can never be written anew."""
+    running, runtimes = Running(), (a_runtime(),)
+    running.children = {ref: obj for ref, obj in running.children.items() if ref.kind != "ControllerRevision"}
+    template = deepcopy(running.deployment["spec"]["template"])
+    (container,) = template["spec"]["containers"]
+    container["resources"] = {"limits": {k: str(v) for k, v in container["resources"]["limits"].items()}}
+    running.follow(running.planned(runtimes=runtimes, adopted={"llama-predict-v1": template}))
+    assert condition(running.planned(runtimes=runtimes), "UpdateAvailable")["status"] == "False"
+    (before,) = (obj for ref, obj in running.children.items() if ref.kind == "ControllerRevision")
+    if gone:
+        del running.children[DEPLOYMENT]
+    else:
+        running.follow(running.planned(a_service().with_parameters(MODEL_NAME="other"), runtimes=runtimes))
+    result = running.planned(runtimes=runtimes)
+    assert child(result, "ControllerRevision", before["metadata"]["name"])["data"] == before["data"]
+
+
 def test_deleted_revision_does_not_hide_a_change_of_the_spec():
     running = Running()
     running.children = {ref: obj for ref, obj in running.children.items() if ref.kind != "ControllerRevision"}

@@ -162,9 +162,11 @@ def unpinned(world: World) -> Iterator[str]:
 
 
 def is_same(a: Object, b: Object) -> bool:
-    """Whether two templates are of one content: they carry the same label, or are equal without it."""
-    label = _label(a)
-    return (label is not None and label == _label(b)) or without_label(a) == without_label(b)
+    """Whether two templates are of one content, also where one of them was read back from a Deployment.
+
+    Then it is written in the server's way (`cpu: "4"` for 4), and only its label tells what it was rendered as.
+    """
+    return _digest(a) == _digest(b) or without_label(a) == without_label(b)
 
 
 def _held(release: Release, known: list[Revision]) -> Revision:
@@ -186,16 +188,18 @@ def _adopted(release: Release, world: World) -> Revision | None:
     if template is None or live is None:
         return None
     inputs = live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS) or inputs_of(world.service, release)
-    return Revision(f"{name}-{_label(template) or _hash(template)}", 1, inputs, template)
+    return Revision(f"{name}-{_digest(template)}", 1, inputs, template)
 
 
 def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
     """The revision of this content with the next number; content that was there before gets a new number only."""
-    digest = _hash(rendered)
+    digest, number = _digest(rendered), known[-1].number + 1 if known else 1
     labels = {**rendered["metadata"]["labels"], LABEL_REVISION: digest}
     template = {**rendered, "metadata": {**rendered["metadata"], "labels": labels}}
     name = f"{release_name(world.service, release.name)}-{digest}"
-    return Revision(name, known[-1].number + 1 if known else 1, inputs, template)
+    if kept := next((revision for revision in known if revision.name == name), None):
+        return replace(kept, number=number, inputs=inputs)
+    return Revision(name, number, inputs, template)
 
 
 def _is_without_pods(release: Release, world: World) -> bool:
@@ -211,6 +215,10 @@ def _objects(world: World) -> Iterator[Object]:
 def _label(template: Object) -> str | None:
     labels = template.get("metadata", {}).get("labels") or {}
     return labels.get(LABEL_REVISION)
+
+
+def _digest(template: Object) -> str:
+    return _label(template) or _hash(template)
 
 
 def without_label(template: Object) -> Object:
