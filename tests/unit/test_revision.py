@@ -233,6 +233,54 @@ def test_revision_made_of_what_runs_is_that_of_its_content(gone):
     assert child(result, "ControllerRevision", before["metadata"]["name"])["data"] == before["data"]
 
 
+@pytest.fixture
+def overwritten():
+    """Somebody deleted the revisions and wrote over the Deployment's containers: what is left is not whole."""
+    running = Running()
+    running.children = {ref: obj for ref, obj in running.children.items() if ref.kind != "ControllerRevision"}
+    template = deepcopy(running.deployment["spec"]["template"])
+    del template["spec"]["containers"][0]["ports"]
+    running.adopted = {"llama-predict-v1": template}
+    return running
+
+
+def test_what_others_wrote_over_is_known_while_the_runtime_is_as_it_was(overwritten):
+    before = overwritten.deployment["spec"]["template"]
+    result = overwritten.planned(runtimes=(a_runtime(),), adopted=overwritten.adopted)
+    assert child(result, "Deployment", "llama-predict-v1")["spec"]["template"] == before
+
+
+def test_what_others_wrote_over_becomes_the_newest_when_the_runtime_has_changed(overwritten):
+    assert image(overwritten.planned(adopted=overwritten.adopted)) == "vllm/vllm-openai:v0.34.0"
+
+
+def test_what_others_wrote_over_stays_while_there_is_no_runtime(overwritten):
+    result = overwritten.planned(runtimes=(), adopted=overwritten.adopted)
+    assert condition(result, "ReleasesReady")["reason"] == "RuntimeNotFound"
+    assert not any(obj["kind"] == "Deployment" for obj in (*result.children, *result.unwanted))
+
+
+def test_ports_that_others_wrote_have_no_name_for_the_service(overwritten):
+    """It leads to names; so it stays as it is."""
+    overwritten.deployment["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": 9999}]
+    held = a_service()
+    held.manifest["spec"]["releases"][0]["revision"] = 7
+    result = overwritten.planned(held, adopted=overwritten.adopted)
+    assert condition(result, "ReleasesReady")["reason"] == "RevisionNotFound"
+    assert not any(obj["kind"] == "Service" for obj in (*result.children, *result.unwanted))
+
+
+def test_revision_that_is_not_whole_is_none():
+    running = Running()
+    (kept,) = (obj for ref, obj in running.children.items() if ref.kind == "ControllerRevision")
+    del kept["data"]["template"]["spec"]["containers"][0]["ports"]
+    kept["metadata"]["name"] = "llama-predict-v1-broken"
+    running.children = {Ref(o["kind"], o["metadata"]["name"]): o for o in running.children.values()}
+    result = running.planned()
+    assert image(result) == "vllm/vllm-openai:v0.34.0"
+    assert [obj["metadata"]["name"] for obj in result.unwanted] == ["llama-predict-v1-broken"]
+
+
 def test_deleted_revision_does_not_hide_a_change_of_the_spec():
     running = Running()
     running.children = {ref: obj for ref, obj in running.children.items() if ref.kind != "ControllerRevision"}

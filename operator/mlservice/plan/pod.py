@@ -92,6 +92,17 @@ def serving_port(template: Object) -> Object:
     return next((port for port in ports if port["name"] == "http"), ports[0])
 
 
+def is_whole(template: Object) -> bool:
+    """Whether a template has what each of ours has: images, and named ports of the container that serves.
+
+    That of a live Deployment, or a part of it, may lack them: others have written over them.
+    """
+    containers = template.get("spec", {}).get("containers") or []
+    ports = [port for c in containers if c.get("name") == USER_CONTAINER for port in c.get("ports") or []]
+    named = all(port.keys() >= {"name", "containerPort", "protocol"} for port in ports)
+    return bool(ports) and named and all(container.get("image") for container in containers)
+
+
 def _with_serving_port(server: Object, runtime: str) -> list[Any]:
     """The container's ports, each with a name: the Services lead to names, so that a pod is always reached at its own
     port, also while a rollout changes the number.

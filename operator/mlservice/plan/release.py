@@ -9,7 +9,7 @@ from mlservice.api.reasons import Reason
 from mlservice.plan.deployment import deployment, is_serving, ready_replicas, replicas
 from mlservice.plan.difference import in_words
 from mlservice.plan.labels import release_name
-from mlservice.plan.pod import pod_template
+from mlservice.plan.pod import is_whole, pod_template
 from mlservice.plan.readiness import readiness
 from mlservice.plan.revision import (
     Revision,
@@ -38,7 +38,7 @@ class ReleasePlan:
 
     name: str
     template: Object | None
-    """Pod template in force, or else live; None when there is neither."""
+    """Pod template in force, or else live; None when there is neither, or no port in it that requests could go to."""
     children: tuple[Object, ...] = ()
     replicas: int | None = None
     """Count to set on the live Deployment, None to leave it."""
@@ -114,9 +114,10 @@ def plan_release(release: Release, world: World, now: datetime) -> ReleasePlan:
 def existing_release(name: str, world: World, problem: Finding | None, now: datetime) -> ReleasePlan:
     """A release that gets no new children: there is nothing to run yet, or it is on its way out."""
     live = world.child("Deployment", release_name(world.service, name))
+    template = live["spec"]["template"] if live else {}
     return ReleasePlan(
         name=name,
-        template=live["spec"]["template"] if live else None,
+        template=template if is_whole(template) else None,
         finding=problem or readiness(name, live, world, None, now).finding,
         serving=is_serving(live),
         ready_replicas=ready_replicas(live),

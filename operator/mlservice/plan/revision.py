@@ -29,6 +29,7 @@ from mlservice.api.reasons import Reason
 from mlservice.plan.deployment import has_been_complete
 from mlservice.plan.drift import contains
 from mlservice.plan.labels import metadata, predictor_labels, release_name
+from mlservice.plan.pod import is_whole
 from mlservice.plan.pods import is_ready, pods_of
 from mlservice.plan.world import Invalid, World
 
@@ -72,7 +73,7 @@ def inputs_of(service: MLService, release: Release) -> str:
 
 
 def history(world: World, release: str) -> list[Revision]:
-    """The release's revisions, oldest first."""
+    """The release's revisions that can be run, oldest first."""
     found = (
         Revision(
             obj["metadata"]["name"],
@@ -81,7 +82,7 @@ def history(world: World, release: str) -> list[Revision]:
             obj["data"]["template"],
         )
         for obj in _objects(world)
-        if obj["metadata"]["labels"].get(LABEL_RELEASE) == release
+        if obj["metadata"]["labels"].get(LABEL_RELEASE) == release and is_whole(obj["data"]["template"])
     )
     return sorted(found, key=lambda revision: (revision.number, revision.name))
 
@@ -95,7 +96,7 @@ def revision_in_force(release: Release, world: World, rendered: Object | None) -
     known = history(world, release.name)
     if release.revision is not None:
         return _held(release, known)
-    current = known[-1] if known else _adopted(release, world)
+    current = known[-1] if known else _adopted(release, world, rendered)
     if rendered is None:
         return current
     inputs = inputs_of(world.service, release)
@@ -181,11 +182,18 @@ def _held(release: Release, known: list[Revision]) -> Revision:
     )
 
 
-def _adopted(release: Release, world: World) -> Revision | None:
-    """A revision made of what runs: the pods must not restart because their revision is missing."""
+def _adopted(release: Release, world: World, rendered: Object | None) -> Revision | None:
+    """A revision made of what runs: the pods must not restart because their revision is missing.
+
+    None when what we applied is not known any more, because others have written over it.
+    """
     name = release_name(world.service, release.name)
     template, live = world.adopted.get(name), world.child("Deployment", name)
     if template is None or live is None:
+        return None
+    if rendered is not None and _label(live["spec"]["template"]) == _digest(rendered):
+        template = _labelled(rendered)
+    if not is_whole(template):
         return None
     inputs = live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS) or inputs_of(world.service, release)
     return Revision(f"{name}-{_digest(template)}", 1, inputs, template)
@@ -193,13 +201,18 @@ def _adopted(release: Release, world: World) -> Revision | None:
 
 def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
     """The revision of this content with the next number; content that was there before gets a new number only."""
-    digest, number = _digest(rendered), known[-1].number + 1 if known else 1
-    labels = {**rendered["metadata"]["labels"], LABEL_REVISION: digest}
-    template = {**rendered, "metadata": {**rendered["metadata"], "labels": labels}}
-    name = f"{release_name(world.service, release.name)}-{digest}"
+    number, name = (
+        known[-1].number + 1 if known else 1,
+        f"{release_name(world.service, release.name)}-{_digest(rendered)}",
+    )
     if kept := next((revision for revision in known if revision.name == name), None):
         return replace(kept, number=number, inputs=inputs)
-    return Revision(name, number, inputs, template)
+    return Revision(name, number, inputs, _labelled(rendered))
+
+
+def _labelled(rendered: Object) -> Object:
+    labels = {**rendered["metadata"]["labels"], LABEL_REVISION: _digest(rendered)}
+    return {**rendered, "metadata": {**rendered["metadata"], "labels": labels}}
 
 
 def _is_without_pods(release: Release, world: World) -> bool:
