@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from builders import a_runtime
+from builders import a_runtime, a_service
+from faults.injected import FAULTS
 from faults.proxy import Action, Exchange
 from faults.scenarios import CREATED, PAUSED, RENAMED, SCENARIOS, started
 from faults.settle import concerns, converges, settle
@@ -96,6 +97,16 @@ def test_token_that_is_replaced_is_read_again(kube, proxy, operator, ends, same_
         time.sleep(1)
         proxy.token_file.write_text(proxy.token)
     converges(project, proxy, wanted)
+
+
+def test_runtime_that_goes_while_its_watch_is_broken_is_missed(kube, proxy, operator, same_process):
+    """kopf tells of no object that was deleted meanwhile."""
+    project = started(kube, proxy, RENAMED)
+    with proxy.failing(FAULTS["watches failed"]()):
+        project.delete("MLServiceRuntime", "vllm-openai")
+        time.sleep(FAULT_SECONDS)
+    project.create(a_service("late"))
+    project.reason("RuntimeNotFound", "late", seconds=90)
 
 
 def test_crds_that_are_removed_and_added_again(kube, proxy, operator, ends, same_process):

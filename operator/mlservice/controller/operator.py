@@ -31,6 +31,9 @@ STUCK_SECONDS = 300.0
 GRACE_SECONDS = 10.0
 """What running work gets to finish when the process is told to stop."""
 
+RUNTIMES_SECONDS = 30.0
+"""Between two lists of the runtimes."""
+
 
 class Operator:
     def __init__(self, settings: Settings, client: Client) -> None:
@@ -59,7 +62,7 @@ class Operator:
 
         try:
             await handlers.wait_for_crds(self.cluster, self.client, stop)
-            start(*self.cluster.watches(self.client), self._verify())
+            start(*self.cluster.watches(self.client), self._verify(), self._verify_runtimes())
             await _until_first_ends(asyncio.create_task(self._synced()), tasks)
             logger.info("Knowing %d MLServices; campaigning for the Lease", len(self.cluster.services))
             start(self.lease.campaign(), self.recorder.write(), *(self._work() for _ in range(self.settings.workers)))
@@ -138,6 +141,16 @@ class Operator:
                 await asyncio.sleep(5)
                 continue
             await asyncio.sleep(self.settings.verify_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _verify_runtimes(self) -> None:
+        """List the runtimes, which are few, more often: plans are made of one that is gone until somebody notices.
+
+        A service that is gone is noticed before its children are changed.
+        """
+        while True:
+            await asyncio.sleep(min(RUNTIMES_SECONDS, self.settings.verify_seconds))
+            with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
+                await self.cluster.runtimes.fill(self.client, self.settings.namespace)
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Let running work finish, then give the Lease up: the successor must not meet our last write."""
