@@ -286,6 +286,8 @@ class Machine:
             live = self.project.service(name)
             routed = live["status"]["defaultRelease"]
             allowed |= {f"{name}-predict-{r['name']}" for r in spec["releases"]} | {f"{name}-predict-{routed}", name}
+            if name in services:  # the one that it leads to stays until there is another that it can lead to
+                allowed.add(f"{name}-predict-{services[name]['spec']['selector'][LABEL_RELEASE]}")
             serves = deployments.get(f"{name}-predict-{routed}", {}).get("status", {}).get("availableReplicas", 0) > 0
             if (condition(live, "Ready")["status"] == "True") != (serves and spec["runMode"] == "running"):
                 wrong.append(f"{name}: Ready is {condition(live, 'Ready')}, its pods serve: {serves}")
