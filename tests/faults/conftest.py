@@ -65,17 +65,28 @@ def nothing_breaks_the_rules(monitor: Monitor, operator: Operator) -> Iterator[N
 
 
 @pytest.fixture(scope="session")
-def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
-    return Clock(tmp_path_factory.mktemp("clock"))
+def operator(kube: Kube, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    process = Operator(kube, tmp_path_factory.mktemp("operator") / "log", proxy.kubeconfig)
+    yield process
+    process.stop()
 
 
 @pytest.fixture(scope="session")
-def operator(
-    kube: Kube, proxy: FaultProxy, clock: Clock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Operator]:
-    process = Operator(kube, tmp_path_factory.mktemp("operator") / "log", proxy.kubeconfig, **clock.environment)
-    yield process
-    process.stop()
+def own_clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
+    return Clock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture
+def clock(operator: Operator, own_clock: Clock) -> Iterator[Clock]:
+    """The operator runs by this clock, and by the host's again after the test."""
+    before = operator.environment
+    for environment in (before | own_clock.environment, before):
+        operator.kill()
+        operator.environment = environment
+        operator.start()
+        operator.led()
+        if environment is not before:
+            yield own_clock
 
 
 @pytest.fixture(scope="session")

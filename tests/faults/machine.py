@@ -12,7 +12,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from builders import ServiceBuilder, a_claim, a_release, a_runtime, a_service
-from faults.clock import Clock
 from faults.injected import FAULTS
 from faults.next_plan import against_the_plan
 from faults.proxy import Action, Exchange, FaultProxy
@@ -41,8 +40,8 @@ class Known:
 class Machine:
     """One namespace, one seed."""
 
-    def __init__(self, kube: Kube, proxy: FaultProxy, operator: Operator, clock: Clock, seed: int) -> None:
-        self.kube, self.proxy, self.operator, self.clock, self.seed = kube, proxy, operator, clock, seed
+    def __init__(self, kube: Kube, proxy: FaultProxy, operator: Operator, seed: int) -> None:
+        self.kube, self.proxy, self.operator, self.seed = kube, proxy, operator, seed
         self.chance = random.Random(seed)
         self.project, self.known, self.log = Project(kube), Known(), list[str]()
         for name in RUNTIMES:
@@ -64,7 +63,6 @@ class Machine:
             self.kill: 1,
             self.kill_at_a_write: 1,
             self.break_something: 3,
-            self.set_clock: 1,
         }
 
     def run(self, steps: int) -> None:
@@ -246,16 +244,10 @@ class Machine:
         self.proxy.break_off(FAULTS[name]())
         return name
 
-    def set_clock(self) -> str:
-        hours = self.chance.choice([24, -24])
-        self.clock.jump(hours)
-        return f"{hours} hours off"
-
     # Rest.
 
     def rest(self, seconds: float = 120) -> None:
         """End every fault, let all come to rest, and look."""
-        self.clock.jump(0)
         if self.proxy.faults:
             self.proxy.break_off()
         deadline = time.monotonic() + seconds

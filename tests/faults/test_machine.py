@@ -19,20 +19,20 @@ RECORD = Path(__file__).with_name("seeds.jsonl")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_cluster_is_what_the_plan_says(kube, proxy, operator, clock, seed):
-    Machine(kube, proxy, operator, clock, seed).run(STEPS)
+def test_cluster_is_what_the_plan_says(kube, proxy, operator, seed):
+    Machine(kube, proxy, operator, seed).run(STEPS)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_ten_thousand_steps(kube, proxy, operator, clock, monitor, capsys):
+def test_ten_thousand_steps(kube, proxy, operator, monitor, capsys):
     """FAULTS_STEPS and FAULTS_SEED say how many and from which seed; a run that was broken off goes on where it was."""
     wanted, first = int(os.environ.get("FAULTS_STEPS", "10000")), int(os.environ.get("FAULTS_SEED", "1000"))
     done = _done(first)
     began, seed, steps = time.monotonic(), first + len(done), sum(episode["steps"] for episode in done)
     while steps < wanted:
         started = time.monotonic()
-        Machine(kube, proxy, operator, clock, seed).run(EPISODE)
+        Machine(kube, proxy, operator, seed).run(EPISODE)
         assert (broken := monitor.broken()) == [], f"seed {seed}: {broken}"
         monitor.sample(operator)
         steps += EPISODE
