@@ -201,10 +201,8 @@ def _adopted(release: Release, world: World, rendered: Object | None) -> Revisio
 
 def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
     """The revision of this content with the next number; content that was there before gets a new number only."""
-    number, name = (
-        known[-1].number + 1 if known else 1,
-        f"{release_name(world.service, release.name)}-{_digest(rendered)}",
-    )
+    number = known[-1].number + 1 if known else 1
+    name = f"{release_name(world.service, release.name)}-{_digest(rendered)}"
     if kept := next((revision for revision in known if revision.name == name), None):
         return replace(kept, number=number, inputs=inputs)
     return Revision(name, number, inputs, _labelled(rendered))
