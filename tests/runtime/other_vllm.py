@@ -1,10 +1,10 @@
 """Run tests/runtime with the Python code of another vLLM: which versions the runtime fits.
 
-    python tests/runtime/other_vllm.py 0.33.0 --also orjson -- -q
+    python tests/runtime/other_vllm.py 0.33.0 --also orjson -x -k tutorial
 
 vLLM's releases are for GPUs and are published for CPUs later, or not at all. So their Python code is put in the place
-of that of the CPU build, whose kernels, torch and other packages stay; `--also` names what it needs beside them. What
-the kernels of that version do is not tested by this.
+of that of the CPU build, whose kernels, torch and other packages stay; `--also` names what it needs beside them, and
+pytest gets all other arguments. What the kernels of that version do is not tested by this.
 """
 
 import argparse
@@ -29,12 +29,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", help="of vLLM, such as 0.33.0")
     parser.add_argument("--also", nargs="+", default=[], help="packages that the CPU build does not have")
-    parser.add_argument("pytest", nargs="*", help="arguments of pytest (default: -q tests/runtime)")
-    chosen = parser.parse_args()
+    chosen, rest = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "packages"
         other_python(tree, chosen.version, chosen.also)
-        command = [sys.executable, "-m", "pytest", *(chosen.pytest or ["-q"]), "tests/runtime"]
+        command = [sys.executable, "-m", "pytest", "-q", *rest, "tests/runtime"]
         return subprocess.run(command, cwd=ROOT, env=os.environ | {PACKAGES: str(tree)}, check=False).returncode
 
 
