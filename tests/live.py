@@ -25,6 +25,8 @@ import json, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # under 1.0 the Gateway's proxy takes connections again that this server has closed
+
     def do_GET(self):
         body = json.dumps({"id": sys.argv[1]}).encode()
         self.send_response(200)
