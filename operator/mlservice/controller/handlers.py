@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 AGAIN_SECONDS = 2.0
 """After kopf's watch has ended with an error."""
 
+ENDING_SECONDS = 3.0
+"""What kopf's tasks get to end once it has cancelled them."""
+
 CRD_SECONDS = 3.0
 """Between two looks whether our kinds are served."""
 
@@ -68,6 +71,24 @@ def leave_quietly(stop: asyncio.Event) -> None:
             loop.default_exception_handler(context)
 
     asyncio.get_running_loop().set_exception_handler(handle)
+
+
+async def cancel_again(**_: Any) -> None:
+    """Cancel what kopf has begun again and again until it has ended: kopf itself does so once, right before this.
+
+    A watch that ends by itself in that moment swallows it (kopf's `streaming_block` suppresses CancelledError), watches
+    on for nobody, and kopf would wait for it without end, deaf to signals too.
+    """
+
+    loop = asyncio.get_running_loop()
+
+    def cancel(tasks: list[asyncio.Task[Any]]) -> None:
+        if left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            loop.call_later(ENDING_SECONDS, cancel, left)
+
+    loop.call_later(ENDING_SECONDS, cancel, [task for task in asyncio.all_tasks() if _is_kopfs(task)])
 
 
 def _is_kopfs(future: Any) -> bool:
@@ -132,13 +153,14 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 def registry(cluster: Cluster, client: Client, stop: asyncio.Event) -> kopf.OperatorRegistry:
-    """Handlers of the two kinds that users write, of the login, which is the client's own, and of the start."""
+    """Handlers of the two kinds that users write, of the login, which is the client's own, of the start and the end."""
     handlers = kopf.OperatorRegistry()
 
     async def take_signals_back(**_: Any) -> None:
         asyncio.get_running_loop().call_soon(stop_on_signals, stop)  # kopf sets its own right after this
 
     kopf.on.startup(registry=handlers)(take_signals_back)
+    kopf.on.cleanup(registry=handlers)(cancel_again)
     kopf.on.login(registry=handlers)(_logging_in(client))
     for store in (cluster.services, cluster.runtimes):
         plural = store.resource.plural
@@ -159,6 +181,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     chosen.queueing.idle_timeout = 1.0
     chosen.execution.max_workers = 1
+    chosen.process.ultimate_exiting_timeout = None  # it is counted from an end after which kopf began anew, too
     return chosen
 
 
