@@ -24,6 +24,7 @@ SERVICES = ("a", "b", "c")
 RELEASES = ("v1", "v2", "v3")
 RUNTIMES = ("vllm-openai", "second")
 NAMES = ("x", "y", "z")
+STRANGERS_IMAGE = "stranger:1"
 STEPS_TO_REST = 12
 
 
@@ -175,14 +176,14 @@ class Machine:
         elif kind == 2:
             self.project.delete("Service", name)
         else:
-            for revision in self.kube.list("ControllerRevision", self.project.name):
-                if revision["metadata"]["name"].startswith(f"{child}-"):
-                    self.project.delete("ControllerRevision", revision["metadata"]["name"])
+            for revision in self._revisions(child):
+                self.project.delete("ControllerRevision", revision)
+            self._unpin_if_lost(child)
         return f"{kind} of {child}"
 
     def edit_deployment(self) -> str:
         name, change = self._child(), self.chance.randrange(4)
-        container = {"name": "user-container", "image": "stranger:1", "ports": [{"containerPort": 9999}]}
+        container = {"name": "user-container", "image": STRANGERS_IMAGE, "ports": [{"containerPort": 9999}]}
         patch = [
             {"spec": {"template": {"spec": {"containers": [container]}}}},
             {"spec": {"minReadySeconds": 77, "strategy": {"type": "Recreate", "rollingUpdate": None}}},
@@ -190,6 +191,7 @@ class Machine:
             {"metadata": {"annotations": None}},
         ][change]
         self.project.patch("Deployment", name, patch)
+        self._unpin_if_lost(name)
         return f"{name}: {patch}"
 
     def edit_service(self) -> str:
@@ -206,12 +208,9 @@ class Machine:
 
     def edit_revision(self) -> str:
         child = self._child()
-        for revision in self.kube.list("ControllerRevision", self.project.name):
-            if revision["metadata"]["name"].startswith(f"{child}-"):
-                name = revision["metadata"]["name"]
-                self.project.patch(
-                    "ControllerRevision", name, {"metadata": {"annotations": None, "labels": {"own": "x"}}}
-                )
+        for revision in self._revisions(child):
+            edit = {"metadata": {"annotations": None, "labels": {"own": "x"}}}
+            self.project.patch("ControllerRevision", revision, edit)
         return child
 
     def scale(self) -> str:
@@ -316,9 +315,11 @@ class Machine:
     def _remember(self) -> None:
         self.known.pinned.clear()
         for name, spec in self.known.specs.items():
-            for release in spec["releases"]:
+            ready = {r["name"] for r in self.project.service(name)["status"]["releases"] if r["ready"]}
+            for release in spec["releases"]:  # one that waits, such as for its claim, may still run what it was before
                 made = self.project.get("Deployment", f"{name}-predict-{release['name']}")
-                if made and made.get("status", {}).get("availableReplicas", 0) > 0 and not release.get("revision"):
+                serves = made and made.get("status", {}).get("availableReplicas", 0) > 0
+                if made and serves and release["name"] in ready and not release.get("revision"):
                     self.known.pinned[name, release["name"]] = _said(release), _ours(made)
 
     # Pieces.
@@ -345,6 +346,17 @@ class Machine:
     def _unpin(self, service: str, release: str | None = None) -> None:
         for key in [k for k in self.known.pinned if k[0] == service and release in (None, k[1])]:
             del self.known.pinned[key]
+
+    def _unpin_if_lost(self, child: str) -> None:
+        """Its revisions are deleted, and its containers written over: nothing tells any more what it ran."""
+        live = self.project.get("Deployment", child)
+        if live and not self._revisions(child):
+            if live["spec"]["template"]["spec"]["containers"][0]["image"] == STRANGERS_IMAGE:
+                self._unpin(*child.split("-predict-"))
+
+    def _revisions(self, child: str) -> list[str]:
+        names = [r["metadata"]["name"] for r in self.kube.list("ControllerRevision", self.project.name)]
+        return [name for name in names if name.startswith(f"{child}-")]
 
     def _write(self, name: str, spec: Object) -> str:
         self.project.patch("MLService", name, {"spec": spec})

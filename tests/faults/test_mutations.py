@@ -60,6 +60,8 @@ def test_service(proxy, operator, project, batch):
     consistent(project, operator)
     found = looks(project)
     for n, mutation in accepted.items():
+        if "revision" in mutation.path:  # names one of an object's own past: a new object has none
+            continue
         mine, fresh = found[f"m-{n:03}"], found[f"f-{n:03}"]
         assert mine["reasons"] == fresh["reasons"], str(mutation)
         if not any(mine["reasons"].values()):
