@@ -350,9 +350,9 @@ class Machine:
     def _unpin_if_lost(self, child: str) -> None:
         """Its revisions are deleted, and its containers written over: nothing tells any more what it ran."""
         live = self.project.get("Deployment", child)
-        if live and not self._revisions(child):
-            if live["spec"]["template"]["spec"]["containers"][0]["image"] == STRANGERS_IMAGE:
-                self._unpin(*child.split("-predict-"))
+        image = live["spec"]["template"]["spec"]["containers"][0]["image"] if live else ""
+        if image == STRANGERS_IMAGE and not self._revisions(child):
+            self._unpin(*child.split("-predict-"))
 
     def _revisions(self, child: str) -> list[str]:
         names = [r["metadata"]["name"] for r in self.kube.list("ControllerRevision", self.project.name)]

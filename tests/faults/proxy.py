@@ -163,6 +163,15 @@ class FaultProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         exchange = self._exchange(request)
         action = next((found for fault in self.faults if (found := fault(exchange))), Action())
+        if not exchange.is_watch or action.silent:
+            return await self._act(request, exchange, action)
+        self.watches.append(request)  # from now on, so that none begins late with faults that have ended
+        try:
+            return await self._act(request, exchange, action)
+        finally:
+            self.watches.remove(request)
+
+    async def _act(self, request: web.Request, exchange: Exchange, action: Action) -> web.StreamResponse:
         await asyncio.sleep(action.delay_seconds)
         if request.headers.get("Authorization", "").lower() != f"bearer {self.token}":
             action = Action(status=401)
@@ -214,7 +223,6 @@ class FaultProxy:
 
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse, action: Action) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        self.watches.append(request)
         try:
             await response.prepare(request)
             async with contextlib.aclosing(_late(answer.content, action.lag_seconds)) as late:
@@ -223,8 +231,6 @@ class FaultProxy:
                         await response.write(sent)
         except (ConnectionResetError, aiohttp.ClientError):  # the operator or the server is gone, or the watch was cut
             return _cut(request)
-        finally:
-            self.watches.remove(request)
         return response
 
 
