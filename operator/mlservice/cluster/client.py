@@ -262,10 +262,10 @@ class Client:
         answer = await self.api.call_api(method, url, headers, body, _request_timeout=limit)
         response: aiohttp.ClientResponse = answer.response
         if response.status == 401:
-            await self._log_in_again()
+            await self.log_in_again()
         return response
 
-    async def _log_in_again(self) -> None:
+    async def log_in_again(self) -> None:
         """Take the token that stands in the kubeconfig or its files now, for the next attempt."""
         if time.monotonic() - self._logged_in < LOGIN_SECONDS:
             return

@@ -6,15 +6,14 @@ import logging
 import random
 import signal
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import kopf
 
-from mlservice.api.meta import GROUP, VERSION, Object
-from mlservice.cluster.client import ApiError, Client
+from mlservice.api.meta import GROUP, MANAGER, VERSION, Object
+from mlservice.cluster.client import LOGIN_SECONDS, ApiError, Client
 from mlservice.cluster.store import Store
 from mlservice.controller.observe import Cluster
 
@@ -186,28 +185,34 @@ def settings() -> kopf.OperatorSettings:
 
 
 def _logging_in(client: Client) -> Any:
-    """The client's own login, as often as kopf asks: it asks again after each 401, such as that of an expired token.
+    """A connection of kopf's own that never answers 401: it asks again with the credentials of that moment.
 
-    kopf takes no credentials that have failed before, and its watch ends for ever, in silence, when there are no
-    others; the priority makes ours look new. A token's file is read anew with each request.
+    After a 401 kopf would take the same credentials no second time, and close the connection under its other watch too.
     """
-    attempts = count()
+    configuration = client.configuration
 
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        attempt = next(attempts)
-        await asyncio.sleep(1 if attempt else 0)
-        configuration = client.configuration
-        scheme, _space, token = (await client.authorization()).partition(" ")
-        return kopf.ConnectionInfo(
+    async def authorized(request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        while True:
+            if authorization := await client.authorization():
+                request.headers["Authorization"] = authorization
+            response = await ask(request)
+            if response.status != 401:
+                return response
+            response.release()
+            await client.log_in_again()
+            await asyncio.sleep(LOGIN_SECONDS)
+
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        trusted = kopf.ConnectionInfo(
             server=configuration.host,
             ca_path=configuration.ssl_ca_cert,
             insecure=not configuration.verify_ssl,
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
-            scheme=scheme or None,
-            token=token or None,
-            priority=attempt,
         )
+        connector = aiohttp.TCPConnector(limit=0, ssl=trusted.as_ssl_context())
+        session = aiohttp.ClientSession(connector=connector, middlewares=[authorized], headers={"User-Agent": MANAGER})
+        return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     return login
 
