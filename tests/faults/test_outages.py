@@ -109,6 +109,28 @@ def test_runtime_that_goes_while_its_watch_is_broken_is_missed(kube, proxy, oper
     project.reason("RuntimeNotFound", "late", seconds=90)
 
 
+def test_service_that_is_made_again_while_the_old_one_is_looked_for(kube, proxy, operator, same_process):
+    """The operator hears of the new one, and then that the old one is gone."""
+    project = started(kube, proxy, RENAMED)
+    looking: list[Exchange] = []
+
+    def late(exchange: Exchange) -> Action | None:
+        if looking or exchange.method != "GET" or not exchange.path.endswith(f"/{project.name}/mlservices/llama"):
+            return None
+        looking.append(exchange)
+        return Action(status=404, delay_seconds=FAULT_SECONDS)
+
+    proxy.faults = [late]
+    RENAMED.change(project)
+    eventually("it looks for the service", lambda: looking)
+    project.delete("MLService", "llama")
+    project.create(a_service())
+    time.sleep(FAULT_SECONDS + 1)
+    proxy.faults = []
+    settle(project, proxy)
+    project.reason("Ready")
+
+
 def test_crds_that_are_removed_and_added_again(kube, proxy, operator, ends, same_process):
     wanted = ends(CREATED)
     project = started(kube, proxy, RENAMED)

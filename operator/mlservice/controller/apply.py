@@ -83,7 +83,7 @@ class Applier:
             self.cluster.services.put(await self.client.apply(MLSERVICE, body, "status"))
         except ApiError as error:
             if error.status == 404:
-                raise OwnerGone from None
+                raise OwnerGone(obj["metadata"]["uid"]) from None
             live = await self.client.get(MLSERVICE, *key_of(obj)) if error.status == 409 else None
             if live is None or version_of(live) == version_of(obj):
                 raise

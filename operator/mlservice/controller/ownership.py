@@ -17,7 +17,11 @@ from mlservice.plan.world import ref
 
 
 class OwnerGone(Exception):
-    """The service was deleted while we did not look: nothing may be made for it."""
+    """The service of this uid was deleted while we did not look: nothing may be made for it."""
+
+    def __init__(self, uid: str) -> None:
+        super().__init__("the service is gone")
+        self.uid = uid
 
 
 class OwnerChanged(Exception):
@@ -45,7 +49,7 @@ async def names_of(client: Client, service: MLService, missing: list[Object]) ->
         [client.get(MLSERVICE, service.namespace, service.name), *(_find(client, child) for child in missing)]
     )
     if owner is None or owner["metadata"]["uid"] != service.metadata["uid"] or "deletionTimestamp" in owner["metadata"]:
-        raise OwnerGone
+        raise OwnerGone(service.metadata["uid"])
     if owner["metadata"]["resourceVersion"] != service.metadata["resourceVersion"]:
         raise OwnerChanged(owner)
     names = Names()

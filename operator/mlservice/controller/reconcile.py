@@ -42,8 +42,9 @@ class Reconciler:
             await self._report_unreadable(key, error)
         except OwnerChanged as changed:
             self.cluster.services.put(changed.live)  # which rings its doorbell
-        except OwnerGone:
-            if obj := self.cluster.services.get(key):
+        except OwnerGone as gone:
+            obj = self.cluster.services.get(key)
+            if obj and obj["metadata"]["uid"] == gone.uid:  # another one of its name may have come meanwhile
                 self.cluster.services.remove(obj)
         return True
 
