@@ -17,7 +17,7 @@ from faults.next_plan import against_the_plan
 from faults.proxy import Action, Exchange, FaultProxy
 from faults.settle import concerns, settle
 from kube import Kube, Object, Refused, condition
-from mlservice.api.meta import LABEL_RELEASE
+from mlservice.api.meta import ANNOTATION_INPUTS, LABEL_RELEASE
 from rig import Operator, Project
 
 SERVICES = ("a", "b", "c")
@@ -177,7 +177,7 @@ class Machine:
             self.project.delete("Service", name)
         else:
             for revision in self._revisions(child):
-                self.project.delete("ControllerRevision", revision)
+                self.project.delete("ControllerRevision", revision["metadata"]["name"])
             self._unpin_if_lost(child)
         return f"{kind} of {child}"
 
@@ -210,7 +210,8 @@ class Machine:
         child = self._child()
         for revision in self._revisions(child):
             edit = {"metadata": {"annotations": None, "labels": {"own": "x"}}}
-            self.project.patch("ControllerRevision", revision, edit)
+            self.project.patch("ControllerRevision", revision["metadata"]["name"], edit)
+        self._unpin_if_lost(child)
         return child
 
     def scale(self) -> str:
@@ -348,15 +349,18 @@ class Machine:
             del self.known.pinned[key]
 
     def _unpin_if_lost(self, child: str) -> None:
-        """Its revisions are deleted, and its containers written over: nothing tells any more what it ran."""
-        live = self.project.get("Deployment", child)
-        image = live["spec"]["template"]["spec"]["containers"][0]["image"] if live else ""
-        if image == STRANGERS_IMAGE and not self._revisions(child):
+        """Strangers have deleted or written over everything that tells what it ran, or what it was made of."""
+        live, revisions = self.project.get("Deployment", child), self._revisions(child)
+        containers = live["spec"]["template"]["spec"]["containers"] if live else []
+        without_template = any(c["image"] == STRANGERS_IMAGE for c in containers) and not revisions
+        told = [ANNOTATION_INPUTS in obj["metadata"].get("annotations", {}) for obj in [live, *revisions] if obj]
+        without_inputs = bool(revisions) and not any(told)
+        if without_template or without_inputs:
             self._unpin(*child.split("-predict-"))
 
-    def _revisions(self, child: str) -> list[str]:
-        names = [r["metadata"]["name"] for r in self.kube.list("ControllerRevision", self.project.name)]
-        return [name for name in names if name.startswith(f"{child}-")]
+    def _revisions(self, child: str) -> list[Object]:
+        found = self.kube.list("ControllerRevision", self.project.name)
+        return [obj for obj in found if obj["metadata"]["name"].startswith(f"{child}-")]
 
     def _write(self, name: str, spec: Object) -> str:
         self.project.patch("MLService", name, {"spec": spec})

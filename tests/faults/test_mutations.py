@@ -8,7 +8,7 @@ import pytest
 from builders import a_claim, a_service
 from faults.mutations import Mutation, a_full_runtime, a_full_spec, mutations
 from faults.next_plan import against_the_plan
-from faults.settle import settle, state
+from faults.settle import collect, settle, state
 from kube import Object, Refused, condition
 from mlservice.api.meta import ANNOTATION_INPUTS, LABEL_REVISION
 from mlservice.api.reasons import Reason
@@ -38,7 +38,10 @@ def project(kube):
     claim = a_claim("weights", "ReadWriteMany")
     claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
     project.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
-    return project
+    yield project
+    for service in kube.list("MLService", project.name):  # 3,000 by the end, if they stayed
+        project.delete("MLService", service["metadata"]["name"])
+    collect(project, "Deployment", "Service", "ControllerRevision")
 
 
 @pytest.mark.parametrize("batch", cases("mlservices.yaml"))

@@ -83,6 +83,16 @@ def test_own_pre_stop_hook_is_kept():
     assert container(planned(a_world(runtimes=(a_runtime(lifecycle=hook),))))["lifecycle"] == hook
 
 
+def test_empty_pre_stop_hook_is_none_at_all():
+    assert container(planned(a_world(runtimes=(a_runtime(lifecycle={"preStop": {}}),))))["lifecycle"] == {}
+
+
+def test_empty_protocol_is_written_out():
+    """Server-side apply knows a port by its number and protocol, and would add one without at each apply."""
+    ports = [{"containerPort": 8000, "protocol": ""}]
+    assert container(planned(a_world(runtimes=(a_runtime(ports=ports),))))["ports"][0]["protocol"] == "TCP"
+
+
 def test_port_defaults_to_8080_and_named_ports_appear_in_the_services():
     result = planned(a_world(runtimes=(a_runtime(ports=None),)))
     assert container(result)["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]

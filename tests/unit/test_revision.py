@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 from builders import a_pod, a_release, a_runtime, a_service, a_world, child, condition, live, planned
-from mlservice.api.meta import ANNOTATION_UPDATE, LABEL_REVISION
+from mlservice.api.meta import ANNOTATION_INPUTS, ANNOTATION_UPDATE, LABEL_REVISION
 from mlservice.plan.owned import owned_template
 from mlservice.plan.world import Ref
 
@@ -198,6 +198,16 @@ def test_revisions_go_with_their_release():
     result = running.planned(a_service())
     names = {obj["metadata"]["name"] for obj in result.unwanted if obj["kind"] == "ControllerRevision"}
     assert names and all(name.startswith("llama-predict-v2-") for name in names)
+
+
+def test_inputs_that_somebody_took_from_a_revision_are_known_from_its_deployment():
+    running = Running()
+    (revision,) = [obj for ref, obj in running.children.items() if ref.kind == "ControllerRevision"]
+    inputs = revision["metadata"].pop("annotations")[ANNOTATION_INPUTS]
+    result = running.planned()
+    assert image(result) == running.before
+    healed = child(result, "ControllerRevision", revision["metadata"]["name"])
+    assert healed["metadata"]["annotations"][ANNOTATION_INPUTS] == inputs
 
 
 def test_deployment_without_revisions_is_adopted_as_it_runs():

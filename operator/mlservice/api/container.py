@@ -108,7 +108,9 @@ CONTAINER = {
         "lifecycle": an_open(
             "What happens after the start and before the end. user-container gets a preStop sleep unless it has one, "
             "so that no request meets a server that is ending.",
-            preStop=an_open("What happens before the end."),
+            preStop=an_open(
+                "What happens before the end. Empty ({}) means nothing, not the sleep of user-container either."
+            ),
         ),
     },
 }

@@ -105,7 +105,8 @@ def is_whole(template: Object) -> bool:
 
 def _with_serving_port(server: Object, runtime: str) -> list[Any]:
     """The container's ports, each with a name: the Services lead to names, so that a pod is always reached at its own
-    port, also while a rollout changes the number.
+    port, also while a rollout changes the number. Each with a protocol, too: it is part of the key by which server-side
+    apply knows a port, and an empty one would be added again by the next apply.
     """
     ports = list(server.get("ports") or []) or [{"containerPort": DEFAULT_PORT}]
     names = [p.get("name") for p in ports]
@@ -115,7 +116,7 @@ def _with_serving_port(server: Object, runtime: str) -> list[Any]:
             f"{USER_CONTAINER} of MLServiceRuntime {runtime}, with the ports of predictor.template, has {len(ports)} "
             "ports: name all of them, and call the one that serves requests http",
         )
-    return [{"name": "http", "protocol": "TCP", **port} for port in ports]
+    return [{"name": "http", **port, "protocol": port.get("protocol") or "TCP"} for port in ports]
 
 
 def _check_port_names(containers: list[Any], server: Object) -> None:
@@ -174,8 +175,10 @@ def _set_defaults(template: Object, world: World) -> None:
         "readinessProbe",
         {"tcpSocket": {"port": serving_port(template)["name"]}, "periodSeconds": 2, "timeoutSeconds": 2},
     )
-    seconds = world.settings.pre_stop_seconds
-    if seconds and "preStop" not in server.get("lifecycle", {}):
+    seconds, lifecycle = world.settings.pre_stop_seconds, server.get("lifecycle", {})
+    if lifecycle.get("preStop") == {}:  # no hook, not ours either; the API server refuses to make a pod with it
+        server["lifecycle"] = {event: hook for event, hook in lifecycle.items() if event != "preStop"}
+    elif seconds and "preStop" not in lifecycle:
         grace = spec.setdefault("terminationGracePeriodSeconds", seconds + TERMINATION_SECONDS)
         if grace > seconds:
-            server["lifecycle"] = {**server.get("lifecycle", {}), "preStop": {"sleep": {"seconds": seconds}}}
+            server["lifecycle"] = {**lifecycle, "preStop": {"sleep": {"seconds": seconds}}}

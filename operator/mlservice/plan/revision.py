@@ -96,7 +96,7 @@ def revision_in_force(release: Release, world: World, rendered: Object | None) -
     known = history(world, release.name)
     if release.revision is not None:
         return _held(release, known)
-    current = known[-1] if known else _adopted(release, world, rendered)
+    current = _with_inputs(known[-1], release, world) if known else _adopted(release, world, rendered)
     if rendered is None:
         return current
     inputs = inputs_of(world.service, release)
@@ -180,6 +180,14 @@ def _held(release: Release, known: list[Revision]) -> Revision:
         f"Release {release.name} asks for revision {release.revision}, it has: {numbers}. Correct "
         "releases[].revision, or remove it to run what the rest of the spec says",
     )
+
+
+def _with_inputs(revision: Revision, release: Release, world: World) -> Revision:
+    """The revision with the inputs that its Deployment keeps too, where somebody took them from the revision."""
+    live = world.child("Deployment", release_name(world.service, release.name))
+    if revision.inputs or live is None or _label(live["spec"]["template"]) != _label(revision.template):
+        return revision
+    return replace(revision, inputs=live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS, ""))
 
 
 def _adopted(release: Release, world: World, rendered: Object | None) -> Revision | None:
