@@ -177,7 +177,10 @@ def _set_defaults(template: Object, world: World) -> None:
     )
     seconds, lifecycle = world.settings.pre_stop_seconds, server.get("lifecycle", {})
     if lifecycle.get("preStop") == {}:  # no hook, not ours either; the API server refuses to make a pod with it
-        server["lifecycle"] = {event: hook for event, hook in lifecycle.items() if event != "preStop"}
+        if others := {event: hook for event, hook in lifecycle.items() if event != "preStop"}:
+            server["lifecycle"] = others
+        else:
+            del server["lifecycle"]
     elif seconds and "preStop" not in lifecycle:
         grace = spec.setdefault("terminationGracePeriodSeconds", seconds + TERMINATION_SECONDS)
         if grace > seconds:
