@@ -260,6 +260,7 @@ def test_half_open_connections_are_given_up(kube, proxy, operator, ends, same_pr
 
 
 @pytest.mark.long
+@pytest.mark.timeout(0)
 def test_at_rest_nothing_is_written_for_fifteen_minutes(kube, proxy, operator, same_process):
     project = started(kube, proxy, RENAMED)
     settle(project, proxy)

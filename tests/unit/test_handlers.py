@@ -7,7 +7,7 @@ import logging
 
 import pytest
 from kopf._cogs.aiokits.aioadapters import wait_flag
-from kopf._cogs.aiokits.aiotasks import guard
+from kopf._cogs.aiokits.aiotasks import create_guarded_task
 from mlservice.controller import handlers
 from mlservice.controller.handlers import cancel_again, leave_quietly
 
@@ -45,7 +45,7 @@ async def swallow_one_cancellation() -> None:
 
 
 async def ends_of_kopfs_task_and_ours() -> tuple[bool, bool]:
-    kopfs = asyncio.create_task(guard(swallow_one_cancellation(), "a watch"))
+    kopfs = create_guarded_task(swallow_one_cancellation(), "watcher for mlservices")
     ours = asyncio.create_task(asyncio.sleep(60))
     await asyncio.sleep(0)
     kopfs.cancel()
@@ -54,7 +54,7 @@ async def ends_of_kopfs_task_and_ours() -> tuple[bool, bool]:
     return kopfs.cancelled(), ours.done()
 
 
-def test_a_task_of_kopf_that_swallowed_its_cancellation_is_cancelled_again(monkeypatch):
+def test_a_watch_of_kopf_that_swallowed_its_cancellation_is_cancelled_again(monkeypatch):
     monkeypatch.setattr(handlers, "ENDING_SECONDS", 0.01)
     assert asyncio.run(ends_of_kopfs_task_and_ours()) == (True, False)
 

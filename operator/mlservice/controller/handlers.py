@@ -23,7 +23,7 @@ AGAIN_SECONDS = 2.0
 """After kopf's watch has ended with an error."""
 
 ENDING_SECONDS = 3.0
-"""What kopf's tasks get to end once it has cancelled them."""
+"""What kopf's watches get to end once it has cancelled them."""
 
 CRD_SECONDS = 3.0
 """Between two looks whether our kinds are served."""
@@ -73,7 +73,7 @@ def leave_quietly(stop: asyncio.Event) -> None:
 
 
 async def cancel_again(**_: Any) -> None:
-    """Cancel what kopf has begun again and again until it has ended: kopf itself does so once, right before this.
+    """Cancel kopf's watches again and again until they have ended: kopf itself does so once, right before this.
 
     A watch that ends by itself in that moment swallows it (kopf's `streaming_block` suppresses CancelledError), watches
     on for nobody, and kopf would wait for it without end, deaf to signals too.
@@ -87,7 +87,8 @@ async def cancel_again(**_: Any) -> None:
                 task.cancel()
             loop.call_later(ENDING_SECONDS, cancel, left)
 
-    loop.call_later(ENDING_SECONDS, cancel, [task for task in asyncio.all_tasks() if _is_kopfs(task)])
+    watches = [task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for ")]
+    loop.call_later(ENDING_SECONDS, cancel, watches)
 
 
 def _is_kopfs(future: Any) -> bool:
