@@ -257,6 +257,11 @@ def test_nothing_of_somebody_else_is_taken_over(tenant, kube, operator):
     def strangers():
         return [kube.api.get(path.format(tenant.name))["metadata"] for path in paths]
 
+    def rolled_out():
+        conditions = tenant.there("Deployment", "llama-predict-v1").get("status", {}).get("conditions", [])
+        return any(c["reason"] == "NewReplicaSetAvailable" for c in conditions)
+
+    eventually("Kubernetes' own controllers have done their part", rolled_out)
     before = strangers()
     tenant.make(a_service("llama"))
     tenant.make(a_service("other-predict-v2"))
