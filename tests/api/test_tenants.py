@@ -273,6 +273,7 @@ def test_nothing_of_somebody_else_is_taken_over(tenant, kube, operator):
     eventually(
         "what was made of them is gone",
         lambda: not kube.api.get(f"/api/v1/namespaces/{tenant.name}/services/llama-predict-v1"),
+        90,  # the garbage collector looks for new kinds every half minute
     )
     assert strangers() == before
 
