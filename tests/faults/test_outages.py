@@ -120,7 +120,7 @@ def test_service_that_is_made_again_while_the_old_one_is_looked_for(kube, proxy,
         looking.append(exchange)
         return Action(status=404, delay_seconds=FAULT_SECONDS)
 
-    proxy.faults = [late]
+    proxy.faults = [late]  # and the watches go on: they must tell of the new one meanwhile
     RENAMED.change(project)
     eventually("it looks for the service", lambda: looking)
     project.delete("MLService", "llama")

@@ -78,7 +78,6 @@ async def cancel_again(**_: Any) -> None:
     A watch that ends by itself in that moment swallows it (kopf's `streaming_block` suppresses CancelledError), watches
     on for nobody, and kopf would wait for it without end, deaf to signals too.
     """
-
     loop = asyncio.get_running_loop()
 
     def cancel(tasks: list[asyncio.Task[Any]]) -> None:
