@@ -101,6 +101,11 @@ class Project:
     def delete(self, kind: str, name: str, **options: Any) -> None:
         self.kube.delete(kind, self.name, name, **options)
 
+    def leave(self) -> None:
+        """Delete its services: an operator that others share tries what was refused again, and writes for ever."""
+        for service in self.kube.list("MLService", self.name):
+            self.delete("MLService", service["metadata"]["name"])
+
     def service(self, name: str = "llama") -> Object:
         found = self.get("MLService", name)
         assert found is not None

@@ -29,10 +29,11 @@ def operator(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
 
 
 @pytest.fixture
-def project(kube: Kube, operator: Operator) -> Project:
+def project(kube: Kube, operator: Operator) -> Iterator[Project]:
     namespace = Project(kube)
     namespace.create(a_runtime())
-    return namespace
+    yield namespace
+    namespace.leave()
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +63,6 @@ def real_project(real_kube: Kube, real_operator: Operator) -> Iterator[Project]:
     namespace.create(a_runtime())
     namespace.create(a_runtime("light", resources={"requests": {"cpu": "100m"}}))
     yield namespace
-    for service in real_kube.list("MLService", namespace.name):
-        namespace.delete("MLService", service["metadata"]["name"])
+    namespace.leave()
     # The garbage collector learns of a new kind, such as ours, every 30 s.
     eventually("no pods are left", lambda: not real_kube.list("Pod", namespace.name), seconds=90)

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,11 @@ class Row:
 
 
 @pytest.fixture(scope="module")
-def row(kube: Kube, operator: Operator) -> Row:
-    return Row(kube, operator)
+def row(kube: Kube, operator: Operator) -> Iterator[Row]:
+    found = Row(kube, operator)
+    yield found
+    for project in found.projects.values():
+        project.leave()
 
 
 @cases("accepted")

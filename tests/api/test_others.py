@@ -1,11 +1,13 @@
 """Other managers of the children: what is ours comes back with one write, what is theirs survives, no fight is hot."""
 
+import json
 import threading
 import time
 
 import pytest
 from builders import a_service
 from kube import eventually
+from mlservice.cluster.resources import CHILDREN
 
 NAME = "llama-predict-v1"
 SCALE = "scale"
@@ -57,9 +59,25 @@ def test_port_number_that_somebody_edits_is_set_right(serving):
     serving.roll_out(NAME)
     serving.reason("Ready")
     for kind, name in (("Service", "llama"), ("Deployment", NAME)):
-        repairing = ("mlservice-operator-repair", "Update")
-        eventually("nobody repairs", lambda: repairing not in managers(serving.there(kind, name)))  # noqa: B023
-        assert ("mlservice-operator", "Apply") in managers(serving.there(kind, name))
+        repaired(serving, kind, name)
+
+
+def repaired(project, kind, name):
+    repairing = ("mlservice-operator-repair", "Update")
+    eventually("nobody repairs", lambda: repairing not in managers(project.there(kind, name)))
+    assert ("mlservice-operator", "Apply") in managers(project.there(kind, name))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("Service", "llama"), ("Deployment", NAME)])
+def test_repair_that_was_cut_in_the_middle_is_brought_to_its_end(serving, kind, name):
+    """By the end of the operator, or by somebody else's write at the same moment."""
+    path = f"{CHILDREN[kind].path(serving.name, name)}?fieldManager=mlservice-operator-repair"
+    ours = serving.there(kind, name)["spec"]
+    changed = json.dumps({"spec": ours | {"sessionAffinity": "ClientIP", "minReadySeconds": 7}})
+    status, text = serving.kube.api.request("PATCH", path, changed, "application/merge-patch+json")
+    assert status == 200, text
+    repaired(serving, kind, name)
+    serving.reason("Ready")
 
 
 def test_label_that_is_ours_is_restored(serving):

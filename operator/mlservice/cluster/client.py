@@ -145,17 +145,23 @@ class Client:
         return await self._call(method, resource, path, query, obj, APPLY if method == "PATCH" else "application/json")
 
     async def overwrite(self, resource: Resource, obj: Object) -> Object:
-        """Set a live object's spec to ours, lists whole, then apply; returns the live object.
+        """Set a live object's spec to ours, lists whole, under the manager REPAIRER; returns the live object.
 
         Elements that somebody else added to a list stay in an apply, and then may make the whole invalid, such as two
-        ports of one name. The manager of the first write is taken out again: what it owned would never go.
+        ports of one name.
         """
         metadata, query = obj["metadata"], {"fieldManager": REPAIRER, "fieldValidation": "Strict"}
         path = resource.path(metadata["namespace"], metadata["name"])
-        await self._call("PATCH", resource, path, query, {"spec": obj["spec"]}, MERGE, writes=True)
-        live = (await self.apply(resource, obj))["metadata"]
-        others = [entry for entry in live["managedFields"] if entry["manager"] != REPAIRER]
-        kept = {"managedFields": others, "resourceVersion": live["resourceVersion"]}
+        return await self._call("PATCH", resource, path, query, {"spec": obj["spec"]}, MERGE, writes=True)
+
+    async def disown(self, resource: Resource, live: Object) -> Object:
+        """Take REPAIRER out of the managers again, since what it owns would never go; returns the live object.
+
+        Raises ApiError 409 when `live`, with its managedFields whole, is not the newest.
+        """
+        metadata = live["metadata"]
+        others = [entry for entry in metadata["managedFields"] if entry["manager"] != REPAIRER]
+        kept = {"managedFields": others, "resourceVersion": metadata["resourceVersion"]}
         return await self.merge(resource, metadata["namespace"], metadata["name"], {"metadata": kept})
 
     async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> Object:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any
 
-from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_RELEASE, Object
+from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_RELEASE, REPAIRER, Object
 from mlservice.api.mlservice import MLService
 from mlservice.cluster.client import ApiError, Client, all_of
 from mlservice.cluster.limit import Allowance
@@ -92,9 +92,10 @@ class Applier:
         return True
 
     def _in_place(self, live: Object | None, child: Object) -> bool:
-        return live is not None and (
-            contains(live, child) or self._settled.get(live["metadata"]["uid"]) == (_hash(child), _fingerprint(live))
-        )
+        if live is None or _is_under_repair(live):
+            return False
+        settled = self._settled.get(live["metadata"]["uid"])
+        return contains(live, child) or settled == (_hash(child), _fingerprint(live))
 
     def _is_known(self, child: Object) -> bool:
         metadata = child["metadata"]
@@ -148,11 +149,13 @@ class Applier:
         if ref(child) not in world.children:
             return await self._make(world, child)
         try:
-            return await self.client.apply(resource, child)
+            live = await self.client.apply(resource, child)
         except ApiError as error:
             if not error.is_about_duplicates:
                 raise
-        return await self.client.overwrite(resource, child)
+            await self.client.overwrite(resource, child)
+            live = await self.client.apply(resource, child)
+        return await self.client.disown(resource, live) if _is_under_repair(live) else live
 
     async def _make(self, world: World, child: Object) -> Object | Finding:
         """Apply a child that is not known to exist; the finding says whose its name is, if it is a stranger's."""
@@ -206,6 +209,11 @@ def _refusal(obj: Object, error: ApiError) -> Finding:
     if not error.is_refusal:
         raise error
     return refused_child(obj, error.status, error.message)
+
+
+def _is_under_repair(live: Object) -> bool:
+    """Whether an overwrite of it was not brought to its end."""
+    return any(entry["manager"] == REPAIRER for entry in live["metadata"].get("managedFields", []))
 
 
 def _hash(child: Object) -> str:
