@@ -200,6 +200,18 @@ def test_kubectl_finds_it(project, plan):
     assert done.stdout.endswith("Nothing was changed.\n")
 
 
+def test_kubectl_reads_the_yaml_as_it_is_meant(project, plan):
+    values = ["3128e90517264093", "1e5", "y", "0o17", "1.0", "8Gi"]
+    env = [{"name": f"V{i}", "value": value} for i, value in enumerate(values)]
+    service = a_service().patched(containers=[{"name": "user-container", "env": env}])
+    done = plan(plain(service), options=["-o", "yaml"])
+    output = "-o=jsonpath={.spec.template.spec.containers[0].env[*].value}"
+    command = [str(binaries.path("kubectl")), "create", "--dry-run=client", output, "-f", "-"]
+    environment = {**os.environ, "KUBECONFIG": str(project.kube.kubeconfig)}
+    read = subprocess.run(command, input=done.stdout, env=environment, capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stdout.split()) == (0, values), read.stderr
+
+
 def test_without_a_cluster_the_files_are_all_there_is(project, plan, tmp_path):
     done = plan(plain(a_service()), options=["--offline"])
     assert (done.returncode, "RuntimeNotFound" in done.stdout) == (1, True)

@@ -43,7 +43,7 @@ def test_one_port_may_be_80():
     assert condition(planned(world), "Ready")["reason"] == "PredictorNotReady"
 
 
-@pytest.mark.parametrize("amount", ["lots", "1 GPU", "{{.MODEL_NAME}}", True, {}, "1GB"])
+@pytest.mark.parametrize("amount", ["lots", "1 GPU", "{{.MODEL_NAME}}", True, {}, "1GB", "1e12345678901234567890"])
 def test_what_is_no_quantity_is_named(amount):
     world = a_world(runtimes=(a_runtime(resources={"limits": {"nvidia.com/gpu": amount}}),))
     ready = condition(planned(world), "Ready")

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
@@ -15,6 +14,7 @@ from mlservice import __version__
 from mlservice.api import crd
 from mlservice.api.settings import Settings
 from mlservice.cli import plan
+from mlservice.cli.yaml_text import yaml_text
 from mlservice.cluster.deep_json import read_deep_json
 from mlservice.controller import operator
 
@@ -58,7 +58,7 @@ def _exit_status(parser: argparse.ArgumentParser, arguments: Sequence[str] | Non
 def manifest(file: str) -> str:
     """The text of one file of crds/."""
     header = "# Generated from operator/mlservice/api by `make crds`: do not edit.\n"
-    return header + yaml.safe_dump(crd.ALL[file](), sort_keys=False, width=120)
+    return header + yaml_text(crd.ALL[file]())
 
 
 def _crds(folder: Path | None) -> int:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
-import yaml
 from kubernetes.aio import config
 from pydantic import ValidationError
 
@@ -21,6 +20,7 @@ from mlservice.cli.installed import installed_settings
 from mlservice.cli.rehearsal import Rehearsal
 from mlservice.cli.report import report
 from mlservice.cli.stage import KINDS, Stage
+from mlservice.cli.yaml_text import yaml_text
 from mlservice.cluster.client import ApiError, Client, load_configuration
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -148,7 +148,7 @@ def _print(rehearsals: list[Rehearsal], notes: list[str], output: str | None) ->
     ]
     objects = [child for rehearsal in rehearsals for child in rehearsal.final.children]
     if output == "yaml":
-        print("---\n".join(yaml.safe_dump(child, sort_keys=False, width=120) for child in objects), end="")
+        print("---\n".join(yaml_text(child) for child in objects), end="")
     elif output == "json":
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2))
     else:

@@ -1,7 +1,7 @@
 """Kubernetes quantities: `500m`, `64Gi`, `1`, 4."""
 
 import re
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any
 
 SUFFIXES = {
@@ -16,10 +16,20 @@ QUANTITY = re.compile(
 )
 
 
+LARGEST = Decimal(2**63 - 1)
+"""Kubernetes takes larger amounts for this one."""
+
+
 def quantity(value: Any) -> Decimal | None:
     """Return the amount in base units (cores, bytes, pieces), or None when it is no quantity.
 
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
     """
     match = QUANTITY.match(str(value))
-    return Decimal(match[1]) * SUFFIXES[match[2] or ""] if match else None
+    if not match:
+        return None
+    try:
+        amount = Decimal(match[1]) * SUFFIXES[match[2] or ""]
+    except DecimalException:  # an exponent of many digits
+        return None
+    return max(-LARGEST, min(amount, LARGEST))
