@@ -248,8 +248,7 @@ def test_claim_that_attaches_to_one_node_is_given_up_by_the_old_pod_when_the_new
     finally:
         cordon(real_project.kube, old["spec"]["nodeName"], False)
         change(real_project, light().on("weights").having(runMode="paused"))
-        eventually("no pod is wanted", lambda: real_project.there("Deployment", NAME)["spec"]["replicas"] == 0)
-        eventually("they end, also where no kubelet ends them", lambda: not end_pods(real_project))
+        eventually("they end, also where no kubelet ends them", lambda: end_pods(real_project))
 
 
 def _name(obj):
@@ -265,9 +264,13 @@ def placed(project, where):
 
 
 def end_pods(project):
+    """Delete the pods as only a kubelet may; return whether none is left, and the Deployment will make no other."""
     for pod in project.kube.list("Pod", project.name):
         project.delete("Pod", _name(pod), gracePeriodSeconds=0)
-    return pods(project)
+    deployment = project.there("Deployment", NAME)
+    wanted, status = deployment["spec"]["replicas"], deployment["status"]
+    seen = status["observedGeneration"] == deployment["metadata"]["generation"]
+    return seen and wanted == status.get("replicas", 0) == len(project.kube.list("Pod", project.name)) == 0
 
 
 def cordon(kube, name, closed):

@@ -45,6 +45,7 @@ def test_nothing_is_written_at_rest_nor_by_a_new_process(figures):
 
 
 def test_edited_runtime_costs_each_service_a_status_and_restarts_nothing(figures):
+    assert figures["runtime"]["told_more_than_once"] == []
     assert figures["runtime"]["status_writes"] == figures["runtime"]["services"] + 1  # the newcomer's first
     assert figures["runtime"]["deployments_changed"] == 0
 
