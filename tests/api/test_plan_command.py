@@ -201,7 +201,7 @@ def test_kubectl_finds_it(project, plan):
 
 
 def test_kubectl_reads_the_yaml_as_it_is_meant(project, plan):
-    values = ["3128e90517264093", "1e5", "y", "0o17", "1.0", "8Gi"]
+    values = ["3128e90517264093", "1e5", "1_0e5", "y", "0o17", "-0o17", "08", "1.0", "8Gi"]
     env = [{"name": f"V{i}", "value": value} for i, value in enumerate(values)]
     service = a_service().patched(containers=[{"name": "user-container", "env": env}])
     done = plan(plain(service), options=["-o", "yaml"])

@@ -29,8 +29,7 @@ def pods(project):
 
 def names_served(project):
     """What the ready pods were told to serve."""
-    ready = [p for p in pods(project) if condition(p, "Ready").get("status") == "True"]
-    return {p["spec"]["containers"][0]["args"][1].partition("=")[2] for p in ready}
+    return {p["spec"]["containers"][0]["args"][1].partition("=")[2] for p in pods(project) if is_ready(p)}
 
 
 def is_ready(pod):

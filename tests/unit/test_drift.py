@@ -48,9 +48,8 @@ def test_what_only_looks_like_a_quantity_is_a_string():
     assert not contains({"version": "1.0"}, {"version": "1"})
 
 
-@pytest.mark.parametrize("digest", ["3128e90517264093", "31e-9051726409311"])
-def test_hash_of_digits_with_one_e_is_no_number_too_large(digest):
-    assert not contains({"applied": digest}, {"applied": "0123456789abcdef"})
+def test_hash_of_digits_with_one_e_is_no_number_too_large():
+    assert not contains({"applied": "3128e90517264093"}, {"applied": "0123456789abcdef"})
 
 
 @given(JSON, JSON)

@@ -6,7 +6,7 @@ import yaml
 
 from mlservice.api.meta import Object
 
-AMBIGUOUS = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+|[yYnN]")
+AMBIGUOUS = re.compile(r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+)|[yYnN]")
 """Texts that kubectl takes for numbers and booleans and PyYAML does not, such as 1e5.
 
 https://github.com/kubernetes-sigs/yaml/blob/master/goyaml.v2/resolve.go
@@ -18,7 +18,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if AMBIGUOUS.fullmatch(text) else None)
+    ambiguous = AMBIGUOUS.fullmatch(text.replace("_", ""))  # which kubectl leaves out of numbers
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if ambiguous else None)
 
 
 _Dumper.add_representer(str, _text)

@@ -1,6 +1,6 @@
 """Two managers that write one field against each other: said in the status, and not carried on as fast as they can."""
 
-from mlservice.api.meta import MANAGER, SCALER, Object
+from mlservice.api.meta import MANAGER, REPAIRER, SCALER, Object
 from mlservice.api.reasons import Reason
 from mlservice.plan.drift import first_difference
 from mlservice.plan.world import Finding, Ref
@@ -17,7 +17,7 @@ def contest(where: Ref, live: Object | None, wanted: Object) -> Finding:
             Reason.FIELDS_CONTESTED, f"Somebody deletes {where} again and again: {slowly}. Find out who it is"
         )
     place = first_difference(live, wanted)
-    others = {entry["manager"] for entry in live["metadata"].get("managedFields", [])} - {MANAGER, SCALER}
+    others = {entry["manager"] for entry in live["metadata"].get("managedFields", [])} - {MANAGER, REPAIRER, SCALER}
     whom = f" ({', '.join(sorted(others))})" if others else ""
     better = "give the autoscaler the MLService's bounds" if place == "spec.replicas" else "say so in the MLService"
     return Finding(

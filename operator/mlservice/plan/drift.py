@@ -7,6 +7,9 @@ from typing import Any
 from mlservice.api.meta import ANNOTATION_APPLIED, Object
 from mlservice.plan.quantity import quantity
 
+QUANTITIES = ("limits", "requests", "overhead", "sizeLimit", "divisor")
+"""Fields of a pod that hold quantities, which the API server rewrites: `0.5` becomes `500m`."""
+
 
 def stamped(child: Object) -> Object:
     """Return the child with the hash of itself as an annotation.
@@ -17,10 +20,6 @@ def stamped(child: Object) -> Object:
     metadata = child["metadata"]
     annotations = {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest}
     return {**child, "metadata": {**metadata, "annotations": annotations}}
-
-
-QUANTITIES = ("limits", "requests", "overhead", "sizeLimit", "divisor")
-"""Fields of a pod that hold quantities, which the API server rewrites: `0.5` becomes `500m`."""
 
 
 def contains(live: Any, wanted: Any, amounts: bool = False) -> bool:

@@ -15,7 +15,6 @@ QUANTITY = re.compile(
     r"^([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?|[+-]?[0-9]+\.)(n|u|m|k|Ki|Mi|M|Gi|G|Ti|T|Pi|P|Ei|E)?$"
 )
 
-
 LARGEST = Decimal(2**63 - 1)
 """Kubernetes takes larger amounts for this one."""
 
