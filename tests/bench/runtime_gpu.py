@@ -26,7 +26,7 @@ from tritonclient.grpc import aio
 
 INPUT, OUTPUT = 512, 128
 LEVELS = {1: 4, 16: 48, 64: 192}  # requests at a time: requests of one measurement
-FIRSTS = 1200  # requests of each protocol whose time to the first token is compared
+FIRSTS = 1000  # requests of each protocol whose time to the first token is compared
 CLIENTS = 8  # processes that ask, so that the clients are not what is measured
 SAMPLING = {"temperature": 0, "max_tokens": OUTPUT, "ignore_eos": True}
 OPENAI, STREAM, UNARY, GRPC = "OpenAI's `/v1/completions`", "`generate_stream`", "`generate`", "ModelStreamInfer"
