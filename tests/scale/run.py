@@ -42,6 +42,7 @@ async def at(services: int, rest_seconds: int) -> steps.Figures:
             began = time.perf_counter()
             figures[name] = await part()
             print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
+            (RESULTS / f"{services}.part").write_text(json.dumps(figures, indent=1))  # if a later step fails
             if name == "growth" and (lost := await steps.not_ready(r)):
                 raise SystemExit(f"{len(lost)} services never became Ready, such as {lost[0]}")
         return figures

@@ -5,6 +5,12 @@ from mlservice.cluster.queue import WorkQueue
 A, B, C = ("n", "a"), ("n", "b"), ("n", "c")
 
 
+async def others() -> None:
+    """Give all others on the event loop several turns."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def drain(queue: WorkQueue) -> list[tuple[str, str]]:
     keys = []
     while not queue.idle:
@@ -27,6 +33,19 @@ def test_key_is_queued_once_and_urgent_keys_come_first() -> None:
     asyncio.run(scenario())
 
 
+def test_services_with_nothing_to_write_leave_the_event_loop_to_others() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        for i in range(100):
+            queue.add(("n", str(i)), urgent=False)
+        handling = asyncio.create_task(drain(queue))
+        await others()
+        queue.add(C)
+        assert (await handling).index(C) < 10
+
+    asyncio.run(scenario())
+
+
 def test_fan_out_leaves_workers_to_the_others() -> None:
     async def scenario() -> None:
         queue = WorkQueue(patient=1)
@@ -34,7 +53,7 @@ def test_fan_out_leaves_workers_to_the_others() -> None:
         queue.add(B, urgent=False)
         assert await queue.get() == A
         next_one = asyncio.create_task(queue.get())
-        await asyncio.sleep(0)
+        await others()
         assert not next_one.done()
         queue.add(C)
         assert await next_one == C
@@ -53,7 +72,7 @@ def test_key_that_changes_while_it_is_handled_is_handled_once_more() -> None:
         queue.add(A)
         queue.add(A)
         waiting = asyncio.create_task(queue.get())
-        await asyncio.sleep(0)
+        await others()
         assert not waiting.done()
         queue.done(key)
         assert await waiting == A

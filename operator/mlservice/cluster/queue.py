@@ -57,6 +57,11 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> Key:
+        """Wait for a key. Everything else on the event loop gets its turn first: a service with nothing to write is
+        handled without waiting for anything, and ten thousand of them one after the other would keep the Lease and
+        the probes waiting for ten seconds.
+        """
+        await asyncio.sleep(0)
         while True:
             for waiting in (self._urgent, self._patient):
                 while waiting and (waiting is self._urgent or list(self._busy.values()).count(False) < self.patient):
