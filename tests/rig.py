@@ -69,9 +69,13 @@ class Operator:
 
     def get(self, path: str) -> str:
         """What the operator's own server answers."""
-        port = eventually("its server is up", lambda: PORT.search(self.text(), self.logged))[1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(self.url(path), timeout=5) as response:
             return str(response.read().decode())
+
+    def url(self, path: str) -> str:
+        """Where the operator's own server answers, as its log says."""
+        port = eventually("its server is up", lambda: PORT.search(self.text(), self.logged))[1]
+        return f"http://127.0.0.1:{port}{path}"
 
 
 class Project:

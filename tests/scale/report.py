@@ -141,6 +141,13 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
         ),
     ),
     (
+        "/healthz meanwhile, asked four times a second",
+        lambda n: (
+            f"{_spread('rest', 'healthz')(n)}, longest of {n['rest']['healthz']['of']}: "
+            f"{n['rest']['healthz']['longest']:.0f} ms"
+        ),
+    ),
+    (
         "one runtime edited",
         lambda n: (
             f"{n['runtime']['services']} told after {n['runtime']['seconds']:.1f} s by {n['runtime']['status_writes']} "

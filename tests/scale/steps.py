@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from urllib.request import urlopen
 
 from builders import a_runtime, a_service
 from kube import condition
@@ -104,8 +105,9 @@ async def edited_runtime(r: Rig) -> Figures:
 
 async def busy_service(r: Rig, seconds: float) -> Figures:
     """One service changes ten times a second; another one loses and regains its pod; nothing else may move."""
+    await until(partial(quiet, r))  # what the step before changed last may still be written
     took: list[float] = []
-    quiet: list[float] = []
+    regained: list[float] = []
     cpu, before = r.cpu_seconds(), r.writes()
     async with following(r) as follower:
         began = time.perf_counter()
@@ -119,13 +121,14 @@ async def busy_service(r: Rig, seconds: float) -> Figures:
         while not task.done():
             await load.make_available(r, "s1", 0)
             await follower.until(partial(follower.is_ready, "s1", "False"))
-            quiet.append(await follower.milliseconds(load.make_available(r, "s1"), partial(follower.is_ready, "s1")))
+            available = load.make_available(r, "s1")
+            regained.append(await follower.milliseconds(available, partial(follower.is_ready, "s1")))
         await task
         await asyncio.sleep(1)
         written = {obj["metadata"]["name"] for _, kind, obj in follower.news if kind == MLSERVICE.kind}
     return {
         "changed": spread(took),
-        "ready": spread(quiet),
+        "ready": spread(regained),
         "changes_a_second": len(took) / seconds,
         "writes": r.writes() - before,
         "others_written": len(written - {"s0", "s1"}),
@@ -175,11 +178,24 @@ async def restart(r: Rig, services: int) -> Figures:
 
 
 async def rest(r: Rig, seconds: float) -> Figures:
-    """Mutating requests that the API server sees from anybody while nothing happens; all is verified meanwhile."""
+    """Mutating requests that the API server sees from anybody while nothing happens; all is verified meanwhile.
+
+    Four times a second the operator is asked whether it lives: its answer waits for whatever holds its event loop.
+    """
     await until(partial(quiet, r))
-    before, cpu = r.mutations(), r.cpu_seconds()
-    await asyncio.sleep(seconds)
-    return {"seconds": seconds, "writes": r.mutations() - before, "cpu": (r.cpu_seconds() - cpu) / seconds}
+    answers: list[float] = []
+    url = r.operator.url("/healthz")
+    before, cpu, began = r.mutations(), r.cpu_seconds(), time.perf_counter()
+    while (asked := time.perf_counter()) - began < seconds:
+        (await asyncio.to_thread(urlopen, url, timeout=60)).close()
+        answers.append(1000 * (time.perf_counter() - asked))
+        await asyncio.sleep(0.25)
+    return {
+        "seconds": seconds,
+        "writes": r.mutations() - before,
+        "cpu": (r.cpu_seconds() - cpu) / seconds,
+        "healthz": spread(answers) | {"longest": max(answers)},
+    }
 
 
 async def not_ready(r: Rig) -> list[str]:
