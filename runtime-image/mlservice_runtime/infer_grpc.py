@@ -5,12 +5,10 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from mlservice_runtime.errors import Code, TritonError
-from mlservice_runtime.inference import Inference, inference
-from mlservice_runtime.tensors import Tensor, elements, pack, unpack
+from mlservice_runtime.inference import RESERVED, Inference, inference
+from mlservice_runtime.tensors import Tensor, element_count, pack, unpack
 
 EMPTY_FINAL = "triton_enable_empty_final_response"
-# What Triton itself reads from the parameters; there are no sequences, priorities or time-outs here.
-TRITONS = ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers", "binary_data_output")
 CONTENTS = {
     "BYTES": "bytes_contents",
     "BOOL": "bool_contents",
@@ -32,7 +30,7 @@ def inference_of(request: Any) -> Inference:
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise invalid(f"expected {len(request.inputs)} raw_input_contents, one for each input, got {len(raw)}")
-    parameters = {name: value(parameter) for name, parameter in request.parameters.items() if name not in TRITONS}
+    parameters = {name: value(parameter) for name, parameter in request.parameters.items() if name not in RESERVED}
     for name in parameters:
         if name.startswith("triton_") and name != EMPTY_FINAL:
             raise invalid(f"parameter keys starting with 'triton_' are reserved for Triton usage: '{name}'")
@@ -50,10 +48,9 @@ def tensor(entry: Any, raw: bytes | None, model: str) -> Tensor:
     shape = tuple(entry.shape)
     if raw is None:
         contents = getattr(entry.contents, CONTENTS.get(entry.datatype, ""), ())
-        if len(contents) != elements(entry.name, shape):
-            raise invalid(
-                f"unable to find the {elements(entry.name, shape)} elements of input '{entry.name}' of model '{model}'"
-            )
+        count = element_count(entry.name, shape)
+        if len(contents) != count:
+            raise invalid(f"unable to find the {count} elements of input '{entry.name}' of model '{model}'")
         return Tensor(entry.name, entry.datatype, shape, list(contents))
     if entry.HasField("contents"):
         raise invalid(

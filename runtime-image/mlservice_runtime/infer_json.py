@@ -4,81 +4,90 @@ import json
 from typing import Any
 
 from mlservice_runtime.errors import Code, TritonError
-from mlservice_runtime.generate_json import encoded
-from mlservice_runtime.inference import Inference, inference
-from mlservice_runtime.tensors import Tensor, elements, pack, unpack
+from mlservice_runtime.inference import INPUTS, RESERVED, Inference, inference
+from mlservice_runtime.tensors import FORMATS, Tensor, element_count, pack, unpack
+from mlservice_runtime.triton_json import elements, expect, flat, member, parameter, parse
 
 HEADER_LENGTH = "inference-header-content-length"
+ONE_OF = (
+    "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
+    "'shared_memory_region' in 'parameters'. But "
+)
 
 
 def request(model: str, body: bytes, header_length: str | None) -> tuple[Inference, set[str]]:
     """Read a request; returns it and the names of the outputs that are to be binary."""
-    length = len(body)
-    if header_length is not None:
-        if not header_length.isdecimal() or int(header_length) > len(body):
-            raise invalid(f"Inference-Header-Content-Length is {header_length!r}, the body has {len(body)} bytes")
-        length = int(header_length)
-    try:
-        document = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
-        raise TritonError(Code.INTERNAL, f"failed to parse the request JSON buffer: {error}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
-        raise invalid("Unable to find 'inputs' in the request: it must be a list of tensors")
-    parameters = objects(document.get("parameters", {}), "parameters")
-    binary = memoryview(body)[length:]
+    length = json_length(model, body, header_length)
+    document, binary = parse(body[:length]), memoryview(body)[length:]
+    identifier = member(document, "id", "string", "")
     tensors = []
-    for entry in document["inputs"]:
-        tensor, used = read(objects(entry, "inputs"), binary)
+    for entry in member(document, "inputs", "array"):
+        tensor, used = read(model, entry, binary)
         binary = binary[used:]
         tensors.append(tensor)
     if len(binary):
-        raise invalid(f"unexpected additional input data for model '{model}': {len(binary)} bytes")
-    outputs, as_binary = wanted(document.get("outputs", []), bool(parameters.pop("binary_data_output", False)))
-    identifier = document.get("id", "")
-    if not isinstance(identifier, str):
-        raise TritonError(Code.INTERNAL, "attempt to access JSON non-string as string")
-    return inference(model, tensors, parameters, outputs, identifier), as_binary
+        raise invalid(f"unexpected additional input data for model '{model}'")
+    parameters = document.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise TritonError(Code.INTERNAL, "failed to get request params.: attempt to get members for non-object")
+    outputs, as_binary = wanted(document, member(parameters, "binary_data_output", "boolean", False))
+    given = {name: parameter(name, value) for name, value in parameters.items() if name not in RESERVED}
+    return inference(model, tensors, given, outputs, identifier), as_binary
 
 
-def read(entry: dict[str, Any], binary: memoryview) -> tuple[Tensor, int]:
+def json_length(model: str, body: bytes, header: str | None) -> int:
+    """How much of the body is JSON. A body without any is Triton's raw request, which is for models of one input."""
+    length = len(body)
+    if header is not None:
+        length = int(header) if header.removeprefix("-").isdecimal() else 0
+    if not 0 <= length <= len(body):
+        raise invalid(f"inference header size should be in range (0, {len(body)}), got: {length}")
+    if not length:
+        raise invalid(
+            f"[request id: <id_unknown>] Raw request must only have 1 input (found 1) to be deduced but got "
+            f"{len(INPUTS)} inputs in '{model}' model configuration"
+        )
+    return length
+
+
+def read(model: str, entry: Any, binary: memoryview) -> tuple[Tensor, int]:
     """One input and how many bytes of the binary data are its own."""
-    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
-    if not isinstance(name, str) or not isinstance(datatype, str) or not isinstance(shape, list):
-        raise invalid("each input must have a 'name', a 'datatype' and a 'shape'")
-    size = objects(entry.get("parameters", {}), f"parameters of input '{name}'").get("binary_data_size")
-    if size is not None:
-        if not isinstance(size, int) or size < 0 or size > len(binary):
-            raise invalid(f"unexpected binary_data_size {size} for input '{name}', {len(binary)} bytes are left")
-        return unpack(name, datatype, tuple(shape), bytes(binary[:size])), size
-    data = flat(entry.get("data"), name)
-    if len(data) != elements(name, tuple(shape)):
-        raise invalid(f"Unable to parse 'data': the shape of input '{name}' does not have {len(data)} elements")
-    kind = str if datatype == "BYTES" else bool if datatype == "BOOL" else (int, float)
-    if not all(isinstance(value, kind) for value in data):
-        raise invalid(f"Unable to parse 'data': input '{name}' has elements that are not {datatype}")
-    values = [encoded(name, value) for value in data] if datatype == "BYTES" else data
-    return Tensor(name, datatype, tuple(shape), values), 0
+    fields = entry if isinstance(entry, dict) else {}
+    inner = fields.get("parameters")
+    where = inner if isinstance(inner, dict) else {}
+    given = [name for name in ("data",) if name in fields]
+    given += [name for name in ("binary_data_size", "shared_memory_region") if name in where]
+    if len(given) != 1:
+        names = " ".join(f"'{name}'" for name in given)
+        raise invalid(f"{ONE_OF}{f'set {names}' if given else 'no field is set'}")
+    name, datatype = member(fields, "name", "string"), member(fields, "datatype", "string")
+    sizes = member(fields, "shape", "array")
+    shape = tuple(expect(size, "unsigned-integer", "Unable to parse 'shape'") for size in sizes)
+    if datatype != "BYTES" and datatype not in FORMATS:
+        raise invalid(f"invalid datatype for input {name}")
+    if "shared_memory_region" in given:
+        raise TritonError(Code.NOT_FOUND, f"Unable to find shared memory region: '{where['shared_memory_region']}'")
+    if "binary_data_size" in given:
+        size = member(where, "binary_data_size", "unsigned-integer")
+        if size > len(binary):
+            more = size - len(binary)
+            raise invalid(f"unexpected size for input '{name}', expecting {more} additional bytes for model '{model}'")
+        return unpack(name, datatype, shape, bytes(binary[:size])), size
+    values = elements(name, datatype, flat(member(fields, "data", "array")))
+    if datatype != "BYTES" and len(values) != element_count(name, shape):
+        text = "Unable to parse 'data': Shape does not match true shape of 'data' field"
+        raise TritonError(Code.INTERNAL, text)
+    return Tensor(name, datatype, shape, values), 0
 
 
-def flat(data: Any, name: str) -> list[Any]:
-    """The elements of data, which may be nested like the shape or flat."""
-    if not isinstance(data, list):
-        raise invalid(f"input '{name}' has no 'data'")
-    while any(isinstance(element, list) for element in data):
-        data = [inner for element in data for inner in (element if isinstance(element, list) else [element])]
-    return list(data)
-
-
-def wanted(outputs: Any, binary: bool) -> tuple[list[str], set[str]]:
+def wanted(document: Any, binary: bool) -> tuple[list[str], set[str]]:
     """The names of the requested outputs, and which of them as binary; without names all are."""
-    if not isinstance(outputs, list):
-        raise invalid("'outputs' must be a list")
+    outputs = member(document, "outputs", "array", [])
     names: list[str] = []
     as_binary = set[str]()
     for entry in outputs:
-        output = objects(entry, "outputs")
-        names.append(str(output.get("name")))
-        if objects(output.get("parameters", {}), "parameters of an output").get("binary_data", binary):
+        names.append(member(entry, "name", "string"))
+        if member(entry.get("parameters", {}), "binary_data", "boolean", binary):
             as_binary.add(names[-1])
     return names, as_binary if outputs or not binary else {"*"}
 
@@ -104,12 +113,6 @@ def response(asked: Inference, outputs: list[Tensor], as_binary: set[str]) -> tu
         answer["outputs"].append(described)
     header = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
     return header + data, len(header) if as_binary else None
-
-
-def objects(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise invalid(f"'{what}' must hold JSON objects")
-    return value
 
 
 def invalid(message: str) -> TritonError:

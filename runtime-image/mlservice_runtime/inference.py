@@ -25,6 +25,8 @@ OUTPUTS: dict[str, str] = {
     "num_input_tokens": "UINT32",
     "num_output_tokens": "UINT32",
 }
+# Parameters of a request that Triton itself reads; there are no sequences, priorities or time-outs here.
+RESERVED = ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers", "binary_data_output")
 EXPLICIT_FALSE = "When streaming, `exclude_input_in_output` = False is not allowed."
 
 
@@ -59,21 +61,20 @@ def inference(
             raise invalid(f"unexpected inference output '{name}' for model '{model}'")
     if len(by_name) < len(given):
         twice = next(tensor.name for tensor in given if by_name[tensor.name] is not tensor)
-        raise invalid(f"input '{twice}' already exists in request")
+        raise invalid(f"{prefix}input '{twice}' already exists in request")
+    got = ",".join(f"'{name}'" for name in by_name)
+    missing = "" if "text_input" in by_name else "'text_input'"
+    count = invalid(
+        f"{prefix}expected number of inputs between 1 and {len(INPUTS)} but got {len(given)} inputs for model "
+        f"'{model}'. Got input(s) [{got}], but missing required input(s) [{missing}]. "
+        "Please provide all required input(s)."
+    )
     if not 1 <= len(given) <= len(INPUTS):
-        raise invalid(
-            f"{prefix}expected number of inputs between 1 and {len(INPUTS)} "
-            f"but got {len(given)} inputs for model '{model}'"
-        )
+        raise count
     for tensor in given:
         check(tensor, model, prefix)
-    if "text_input" not in by_name:
-        names = "','".join(by_name)
-        raise invalid(
-            f"{prefix}expected number of inputs between 1 and {len(INPUTS)} but got {len(given)} inputs for model "
-            f"'{model}'. Got input(s) ['{names}'], but missing required input(s) ['text_input']. "
-            "Please provide all required input(s)."
-        )
+    if missing:
+        raise count
     values = {tensor.name: tensor.values[0] for tensor in given}
     stream, exclude = bool(values.get("stream")), values.get("exclude_input_in_output")
     if stream and exclude is False:
@@ -94,9 +95,9 @@ def inference(
 
 
 def check(tensor: Tensor, model: str, prefix: str) -> None:
-    """Name, data type and shape of an input."""
+    """Name, data type, shape and number of strings of an input."""
     if tensor.name not in INPUTS:
-        raise invalid(f"{prefix}unexpected inference input '{tensor.name}' for model '{model}'")
+        raise invalid(f"unexpected inference input '{tensor.name}' for model '{model}'")
     if tensor.datatype != INPUTS[tensor.name]:
         raise invalid(
             f"{prefix}inference input '{tensor.name}' data-type is '{tensor.datatype}', "
@@ -106,6 +107,14 @@ def check(tensor: Tensor, model: str, prefix: str) -> None:
         shape = ",".join(map(str, tensor.shape))
         raise invalid(
             f"{prefix}unexpected shape for input '{tensor.name}' for model '{model}'. Expected [1], got [{shape}]. "
+        )
+    strings = len(tensor.values)  # of numbers there are as many as the shape says
+    if strings != 1:
+        where = f"for inference input '{tensor.name}' for model '{model}'"
+        raise invalid(
+            f"{prefix}unexpected number of string elements {strings} {where}, expecting 1"
+            if strings
+            else f"{prefix}expected 1 string elements {where}, got 0"
         )
 
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 
 from mlservice_runtime import status, triton_grpc
 from mlservice_runtime.activity import Activity
@@ -20,6 +21,7 @@ from mlservice_runtime.listeners import Listeners
 from mlservice_runtime.progress import Phase
 from mlservice_runtime.settings import Settings
 from mlservice_runtime.triton_http import TritonHttp
+from mlservice_runtime.triton_metrics import TritonMetrics
 from mlservice_runtime.vllm_serving import VllmServing
 
 CLOSING_SECONDS = 3
@@ -51,6 +53,7 @@ class Plugin:
         names = tuple(args.served_model_name or [args.model])
         serving = VllmServing(self.app)
         self.generation = Generation(serving, self.activity, names, lora_enabled=bool(args.enable_lora))
+        REGISTRY.register(TritonMetrics(self.generation.statistics))
         self.health.engine = engine_client
         service = triton_grpc.server(
             triton_grpc.TritonGrpc(self.generation, self.health, self.activity), keys, self.settings.max_body_bytes

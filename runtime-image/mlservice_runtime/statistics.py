@@ -1,6 +1,7 @@
 """Counters of one model, in the shape of Triton's statistics extension (docs/protocol/extension_statistics.md)."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,19 +22,23 @@ class Statistics:
 
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why requests failed: BACKEND, CANCELED or REJECTED, as Triton's metrics have it."""
     last_inference: int = 0
 
     def succeeded(self, ns: int) -> None:
         self.success.add(ns)
         self.last_inference = time.time_ns() // 1_000_000
 
-    def failed(self, ns: int) -> None:
+    def failed(self, ns: int, reason: str) -> None:
         self.fail.add(ns)
+        self.reasons[reason] += 1
 
     def document(self, name: str) -> dict[str, Any]:
         """One entry of `model_stats`; `last_inference` in milliseconds since 1970."""
-        success = vars(self.success)
-        unused = ("queue", "compute_input", "compute_output", "cache_hit", "cache_miss")
+        success, never = vars(self.success), vars(Duration())
+        at_once = {"count": self.success.count, "ns": 0}
+        compute = {"compute_input": at_once, "compute_infer": success, "compute_output": at_once}
         return {
             "name": name,
             "version": "1",
@@ -43,10 +48,12 @@ class Statistics:
             "inference_stats": {
                 "success": success,
                 "fail": vars(self.fail),
-                "compute_infer": success,
-                **{part: vars(Duration()) for part in unused},
+                "queue": at_once,
+                **compute,
+                "cache_hit": never,
+                "cache_miss": never,
             },
             "response_stats": {},
-            "batch_stats": [],
+            "batch_stats": [{"batch_size": 1, **compute}] if self.success.count else [],
             "memory_usage": [],
         }

@@ -44,13 +44,10 @@ def pack(tensor: Tensor) -> bytes:
 
 
 def unpack(name: str, datatype: str, shape: tuple[int, ...], raw: bytes) -> Tensor:
-    """The tensor of raw bytes; TritonError (INVALID_ARG) where they are too many, too few or cut."""
-    count = elements(name, shape)
+    """The tensor of raw bytes; TritonError (INVALID_ARG) where numbers are too many or too few, or text is cut."""
+    count = element_count(name, shape)
     if datatype == "BYTES":
-        values: list[Any] = strings(name, raw)
-        if len(values) != count:
-            raise wrong(f"expected {count} string elements for inference input '{name}', got {len(values)}")
-        return Tensor(name, datatype, shape, values)
+        return Tensor(name, datatype, shape, strings(name, raw))
     if datatype not in FORMATS:
         raise wrong(f"inference input '{name}' has unsupported data-type '{datatype}'")
     size = struct.calcsize(FORMATS[datatype]) * count
@@ -66,13 +63,16 @@ def strings(name: str, raw: bytes) -> list[bytes]:
     while at < len(raw):
         length = int.from_bytes(raw[at : at + 4], "little")
         if at + 4 + length > len(raw):
-            raise wrong(f"incomplete string data for inference input '{name}', expecting string of length {length}")
+            raise wrong(
+                f"incomplete string data for inference input '{name}', expecting string of length {length} "
+                f"but only {max(0, len(raw) - at - 4)} bytes available"
+            )
         values.append(raw[at + 4 : at + 4 + length])
         at += 4 + length
     return values
 
 
-def elements(name: str, shape: tuple[int, ...]) -> int:
+def element_count(name: str, shape: tuple[int, ...]) -> int:
     """How many elements a shape has. A shape comes from a client: it may be anything."""
     count = 1
     for size in shape:

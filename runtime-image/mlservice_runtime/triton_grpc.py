@@ -51,15 +51,21 @@ class TritonGrpc(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelConfigResponse(config=description.config(request.name))
 
     async def ModelStatistics(self, request: Any, context: Any) -> Any:
-        if request.name and request.name not in self.generation.names:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"requested model '{request.name}' is not available")
-        names = (request.name,) if request.name else self.generation.names
-        documents = [self.generation.statistics[name].document(name) for name in names]
+        try:
+            documents = self.generation.counted(request.name, request.version)
+        except TritonError as error:
+            await context.abort(status(error), error.message)
         return json_format.ParseDict({"model_stats": documents}, service_pb2.ModelStatisticsResponse())
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         models = description.index(self.generation.names)
         return json_format.ParseDict({"models": models}, service_pb2.RepositoryIndexResponse())
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, description.fixed(request.model_name))
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, description.fixed(request.model_name))
 
     async def find(self, model: str, version: str, context: Any) -> None:
         try:

@@ -59,12 +59,11 @@ class TritonHttp:
         if path == "/v2/health/ready":
             return get(request) or Response(status_code=200 if await self.health.ready() else 400)
         if path == "/v2/models/stats":
-            return get(request) or document({"model_stats": self.statistics(self.generation().names)})
+            return get(request) or document({"model_stats": self.generation().counted()})
         if path == "/v2/repository/index":
             return post(request) or document(description.index(self.generation().names))
         if loading := re.fullmatch(r"/v2/repository/models/(.+)/(load|unload)", path):
-            text = f"load / unload of '{loading[1]}' is not allowed: the model is the one that vLLM was started with"
-            return post(request) or problem(TritonError(Code.UNAVAILABLE, text))
+            return post(request) or problem(TritonError(Code.UNAVAILABLE, description.fixed(loading[1])))
         found = path.startswith("/v2/models/") and MODEL.fullmatch(path.removeprefix("/v2/models/"))
         if not found:
             return not_found()
@@ -82,15 +81,10 @@ class TritonHttp:
             if served and await self.health.ready():
                 return Response()
             return document({"error": "Model version not ready"}, 400)
-        if action == "stats" and model not in generation.names:
-            raise TritonError(Code.INVALID_ARG, f"requested model '{model}' is not available")
-        generation.find(model, version)
         if action == "stats":
-            return document({"model_stats": self.statistics((model,))})
+            return document({"model_stats": generation.counted(model, version)})
+        generation.find(model, version)
         return document(description.metadata(model) if action is None else description.config_document(model))
-
-    def statistics(self, models: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [self.generation().statistics[model].document(model) for model in models]
 
     async def run(self, request: Request, model: str, version: str, action: str) -> Response:
         """An inference."""
@@ -99,7 +93,7 @@ class TritonHttp:
         if action == "infer":
             return await self.infer(request, model, self.plain(body, request.headers.get("content-encoding")))
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise TritonError(Code.INVALID_ARG, "Unsupported Content-Encoding, only 'identity' is supported.")
+            raise TritonError(Code.INVALID_ARG, "Unsupported content-encoding, only 'identity' is supported.")
         asked = generate_json.request(model, body)
         if action == "generate_stream":
             return await self.stream(request, asked)
@@ -151,7 +145,7 @@ class TritonHttp:
         if encoding in (None, "identity"):
             return body
         if encoding not in ("gzip", "deflate"):
-            raise TritonError(Code.INVALID_ARG, f"Unsupported Content-Encoding '{encoding}'")
+            raise TritonError(Code.UNSUPPORTED, "Unsupported compression type")
         reader = zlib.decompressobj(wbits=31 if encoding == "gzip" else 15)
         try:
             plain = reader.decompress(body, self.max_body_bytes)

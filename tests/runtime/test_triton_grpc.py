@@ -122,7 +122,7 @@ def test_the_server_and_its_model_are_described(server: Serving) -> None:
         client.get_model_metadata("nobody")
     with pytest.raises(InferenceServerException) as caught:
         client.load_model("nobody")
-    assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
+    assert caught.value.status() == "StatusCode.UNAVAILABLE"
     client.close()
 
 

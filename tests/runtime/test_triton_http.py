@@ -75,7 +75,7 @@ def test_several_answers_are_a_list(server: Serving) -> None:
     [
         ("POST", f"{MODEL}/generate", "{", 500, "failed to parse the request JSON buffer"),
         ("POST", f"{MODEL}/generate", "{}", 400, "[request id: <id_unknown>] expected number of inputs between 1 and"),
-        ("POST", f"{MODEL}/generate", '{"text_input": 1}', 500, "attempt to access JSON non-string as string"),
+        ("POST", f"{MODEL}/generate", '{"text_input": 1}', 500, "Unable to parse JSON bytes array: attempt to access"),
         ("POST", f"{MODEL}/generate", '{"text_input": "a", "x": "1"}', 500, "Error generating stream: Unexpected"),
         ("POST", f"{MODEL}/generate", '{"text_input": "a", "stream": true}', 500, "generate expects model to produce"),
         ("POST", f"{MODEL}/generate", '{"text_input": "a", "temperature": -1}', 500, "Error generating stream: "),
@@ -83,7 +83,7 @@ def test_several_answers_are_a_list(server: Serving) -> None:
         ("POST", f"{MODEL}/generate", '{"text_input": "a", "lora_name": "x"}', 500, "Error generating stream: LoRA fe"),
         ("POST", f"{MODEL}/versions/2/generate", "{}", 404, f"Request for unknown model: '{MODEL}' version 2 is not"),
         ("POST", "nobody/generate", "{}", 404, "Request for unknown model: 'nobody' is not found"),
-        ("POST", f"{MODEL}/infer", "{}", 400, "Unable to find 'inputs'"),
+        ("POST", f"{MODEL}/infer", "{}", 500, "Unable to parse 'inputs': attempt to access non-e"),
         ("GET", f"{MODEL}/generate", "", 405, "Method Not Allowed"),
         ("POST", f"{MODEL}/config", "", 405, "Method Not Allowed"),
         ("GET", "nobody", "", 404, "Request for unknown model: 'nobody' is not found"),
