@@ -1,7 +1,7 @@
 """Why vLLM ended: a table of what it writes in each case, and what to do then.
 
 The texts are those of vLLM 0.26 to 0.33 and of the libraries below it. Each row is tested on real output
-(tests/runtime/outputs, made by tests/runtime/provoke.py), the last ones on the source that they are taken from.
+(tests/runtime/outputs, made by provoke.py and provoke_gpu.py there), a few on the source that they are taken from.
 """
 
 import json
@@ -74,9 +74,15 @@ TABLE: tuple[Signature, ...] = (
     signature(
         Cause.GPU_MISSING,
         r"No CUDA GPUs are available|Found no NVIDIA driver|no CUDA-capable device|Failed to infer device type"
-        r"|Device string must not be empty",
+        r"|Device string must not be empty|out of bounds for 0 devices|NVMLError_(InvalidArgument|NotFound)",
         "no GPU is visible in the container: ask for nvidia.com/gpu in the limits, and see that the node's device "
         "plugin works",
+    ),
+    signature(
+        Cause.GPU_MISSING,
+        r"World size \(\d+\) is larger than the number of available GPUs",
+        "the container has fewer GPUs than --tensor-parallel-size and --pipeline-parallel-size ask for: raise "
+        "nvidia.com/gpu in the limits, or lower these",
     ),
     signature(
         Cause.GPU_BUSY,

@@ -7,7 +7,6 @@ Run it again for a new version of vLLM (root is needed for the two cases that mo
 
 import json
 import os
-import re
 import shutil
 import socket
 import struct
@@ -22,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from local_cluster.images import vllm_cpu
 from local_cluster.report import Stopwatch
 from serving import MODEL_MAKER, free_ports, interpreter, packages
+from vllm_output import written
 
 OUTPUTS = Path(__file__).parent / "outputs"
-KEPT_LINES = 400
 HELD = socket.socket()
 Case = Callable[[Path], list[str]]
 
@@ -255,21 +254,7 @@ def output(case: Case, watch: Stopwatch) -> str:
         if mount := MOUNTS.get(case.__name__):
             script = f'{mount.format(folder=folder)} && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
-        done = subprocess.run(
-            ["timeout", "120", *command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=folder,
-            check=False,
-        )
-        text = done.stdout.replace(str(site), "/opt/vllm").replace(str(folder), "/tmp/run")
-    text = re.sub(r"[^\s\"']*/lib/python3", "/usr/lib/python3", text)
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line)[:700] for line in text.splitlines()]
-    left_out = [f"[{len(lines) - KEPT_LINES} lines before]"] if len(lines) > KEPT_LINES else []
-    return "\n".join([*left_out, *lines[-KEPT_LINES:], f"[exit status {done.returncode}]"]) + "\n"
+        return written(command, environment, folder, str(site))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Why vLLM ended, told from what it really wrote (tests/runtime/provoke.py); what needs a GPU, from the sources."""
+"""Why vLLM ended, told from what it really wrote (tests/runtime/provoke*.py); the rest, from sources."""
 
 import json
 import re
@@ -36,6 +36,14 @@ FOUND = {
     "no_memory_for_cache": (Cause.OUT_OF_MEMORY, "memory"),
     "memory_fraction": (Cause.OUT_OF_MEMORY, "Available memory on node"),
     "shm_too_small": (Cause.SHM_TOO_SMALL, ""),
+    "gpu_missing": (Cause.GPU_MISSING, "out of bounds for 0 devices"),
+    "gpu_unknown": (Cause.GPU_MISSING, "NVMLError_InvalidArgument"),
+    "gpu_absent": (Cause.GPU_MISSING, "Failed to infer device type"),
+    "gpu_too_few": (Cause.GPU_MISSING, "World size (8) is larger than the number of available GPUs (1)"),
+    "gpu_cache_too_small": (Cause.CACHE_TOO_SMALL, "No available memory for the cache blocks"),
+    "gpu_busy": (Cause.GPU_BUSY, "Free memory on device cuda:0"),
+    "gpu_out_of_memory": (Cause.GPU_OUT_OF_MEMORY, "CUDA out of memory"),
+    "gpu_context_too_long": (Cause.CONTEXT_TOO_LONG, "max seq len (4096)"),
     "cache_read_only": (Cause.FOLDER_NOT_WRITABLE, "Read-only file system"),
 }
 QUOTED = {
@@ -44,18 +52,6 @@ QUOTED = {
         Cause.DRIVER_TOO_OLD
     ),
     "RuntimeError: No CUDA GPUs are available": Cause.GPU_MISSING,
-    # torch 2.11, c10/cuda/CUDACachingAllocator.cpp
-    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 896.00 MiB.": (Cause.GPU_OUT_OF_MEMORY),
-    # vLLM 0.26 to 0.33, v1/worker/utils.py, v1/core/kv_cache_utils.py, config/device.py
-    "ValueError: Free memory on device cuda:0 (2.1/79.18 GiB) on startup is less than desired GPU memory utilization": (
-        Cause.GPU_BUSY
-    ),
-    "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`": (
-        Cause.CACHE_TOO_SMALL
-    ),
-    "RuntimeError: Failed to infer device type, please set the environment variable `VLLM_LOGGING_LEVEL=DEBUG`": (
-        Cause.GPU_MISSING
-    ),
     # vLLM 0.32, v1/executor/multiproc_executor.py, a worker that SIGKILL ended
     "ERROR 11-24 17:40:00 [multiproc_executor.py:273] Worker proc VllmWorker-0 died unexpectedly, shutting down": (
         Cause.PROCESS_KILLED
@@ -92,7 +88,7 @@ def test_every_output_is_tested() -> None:
 
 
 @pytest.mark.parametrize("line", QUOTED, ids=lambda line: line[:40])
-def test_what_only_a_gpu_or_a_kill_makes_it_write(line: str) -> None:
+def test_what_was_not_provoked(line: str) -> None:
     assert told([line])["reason"] == QUOTED[line]
 
 
