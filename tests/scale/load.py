@@ -9,6 +9,8 @@ from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, EVENT, MLSERVICE, 
 from scale.measure import Rig, seconds_for
 
 AVAILABLE = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+WRITES = 7
+"""That `write` makes: the service, its four children, its status, its Event."""
 CONTROLLERS = "controllers"
 """Field manager of those who are played."""
 

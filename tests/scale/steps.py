@@ -34,14 +34,18 @@ async def growth(r: Rig, services: int, step: int) -> Figures:
     """
     elsewhere, base = Project(r.kube).name, r.rss_mib()
     rounds: list[Figures] = []
-    cpu = writes = 0.0
+    cpu = cpu_without = writes = 0.0
     for low in range(0, services, step):
         some, half = names(low, low + step), step // 4
+        own = time.process_time()
         without = await seconds_for(partial(load.write, r.client, elsewhere, f"a{low + i}") for i in range(half))
+        cpu_without += time.process_time() - own
         cpu_before, writes_before, began = r.cpu_seconds(), r.writes(), time.perf_counter()
         await load.create(r, some)
         took = await _told(r, 2 * low + step) - began
+        own = time.process_time()
         without += await seconds_for(partial(load.write, r.client, elsewhere, f"z{low + i}") for i in range(half))
+        cpu_without += time.process_time() - own
         await seconds_for(partial(load.make_available, r, name) for name in some)
         await _told(r, 2 * (low + step))
         cpu, writes = cpu + r.cpu_seconds() - cpu_before, writes + r.writes() - writes_before
@@ -51,6 +55,7 @@ async def growth(r: Rig, services: int, step: int) -> Figures:
         "base_rss": base,
         "rounds": rounds,
         "cpu_ms_per_write": 1000 * cpu / writes,
+        "cpu_ms_per_write_without": 1000 * cpu_without / (load.WRITES * len(rounds) * 2 * (step // 4)),
         "writes_per_service": writes / services,
         "requests": {f"{verb} {resource}": n for (verb, resource), n in sorted(r.requests().items())},
     }
