@@ -1,6 +1,7 @@
 """JSON and binary data of V2 infer over HTTP (Open Inference Protocol; Triton's extension_binary_data.md)."""
 
 import json
+import re
 from typing import Any
 
 from mlservice_runtime.errors import Code, TritonError
@@ -39,7 +40,7 @@ def json_length(model: str, body: bytes, header: str | None) -> int:
     """How much of the body is JSON. A body without any is Triton's raw request, which is for models of one input."""
     length = len(body)
     if header is not None:
-        length = int(header) if header.removeprefix("-").isdecimal() else 0
+        length = int(header) if re.fullmatch(r"-?[0-9]{1,18}", header) else 0
     if not 0 <= length <= len(body):
         raise invalid(f"inference header size should be in range (0, {len(body)}), got: {length}")
     if not length:

@@ -1,7 +1,7 @@
 """One inference request, whichever protocol it came by: the tensors of Triton's vLLM backend, checked as there."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,19 +62,12 @@ def inference(
     if len(by_name) < len(given):
         twice = next(tensor.name for tensor in given if by_name[tensor.name] is not tensor)
         raise invalid(f"{prefix}input '{twice}' already exists in request")
-    got = ",".join(f"'{name}'" for name in by_name)
-    missing = "" if "text_input" in by_name else "'text_input'"
-    count = invalid(
-        f"{prefix}expected number of inputs between 1 and {len(INPUTS)} but got {len(given)} inputs for model "
-        f"'{model}'. Got input(s) [{got}], but missing required input(s) [{missing}]. "
-        "Please provide all required input(s)."
-    )
     if not 1 <= len(given) <= len(INPUTS):
-        raise count
+        raise miscounted(by_name, len(given), model, prefix)
     for tensor in given:
         check(tensor, model, prefix)
-    if missing:
-        raise count
+    if "text_input" not in by_name:
+        raise miscounted(by_name, len(given), model, prefix)
     values = {tensor.name: tensor.values[0] for tensor in given}
     stream, exclude = bool(values.get("stream")), values.get("exclude_input_in_output")
     if stream and exclude is False:
@@ -91,6 +84,16 @@ def inference(
         parameters=sampling,
         lora=None if lora is None else str(lora),
         outputs=tuple(name for name in returned if not wanted or name in wanted),
+    )
+
+
+def miscounted(names: Collection[str], count: int, model: str, prefix: str) -> TritonError:
+    """Too few or too many inputs, or not the one that is required."""
+    got = ",".join(f"'{name}'" for name in names)
+    missing = "" if "text_input" in names else "'text_input'"
+    return invalid(
+        f"{prefix}expected number of inputs between 1 and {len(INPUTS)} but got {count} inputs for model '{model}'. "
+        f"Got input(s) [{got}], but missing required input(s) [{missing}]. Please provide all required input(s)."
     )
 
 

@@ -51,10 +51,15 @@ def member(document: Any, name: str, kind: str, default: Any = None) -> Any:
 
 
 def flat(value: Any) -> list[Any]:
-    """The elements of an array that may be nested; anything else is one element."""
-    if not isinstance(value, list) or isinstance(value, Pairs):
-        return [value]
-    return [element for inner in value for element in flat(inner)]
+    """The elements of an array that may be nested, however deep; anything else is one element."""
+    found, rest = [], [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, list) and not isinstance(one, Pairs):
+            rest.extend(reversed(one))
+        else:
+            found.append(one)
+    return found
 
 
 def elements(name: str, datatype: str, values: list[Any]) -> list[Any]:

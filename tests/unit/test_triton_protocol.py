@@ -95,6 +95,14 @@ class TestGenerate:
         assert found[0] is code
         assert found[1].startswith(text)
 
+    @pytest.mark.parametrize("depth", [1, 900, 5000])
+    def test_a_nested_array_is_read_or_refused_however_deep(self, depth: int) -> None:
+        body = f'{{"text_input": {"[" * depth}"a"{"]" * depth}}}'.encode()
+        try:
+            assert read(body).text == "a"
+        except TritonError as error:
+            assert error.message.startswith("failed to parse the request JSON buffer: ")
+
     @given(some.binary())
     def test_any_body_is_read_or_refused(self, body: bytes) -> None:
         try:
@@ -251,7 +259,7 @@ class TestInferHttp:
             self.request(good | tensor)
         assert text in caught.value.message
 
-    @given(some.binary(), some.none() | some.integers(min_value=0).map(str))
+    @given(some.binary(), some.none() | some.integers().map(str) | some.text() | some.just("9" * 5000))
     def test_any_body_is_read_or_refused(self, body: bytes, length: str | None) -> None:
         with pytest.raises(TritonError):
             infer_json.request("llama", body, length)
