@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import Any
 
 import httpx2
@@ -149,4 +150,5 @@ def test_idle_connections_are_in_nobodys_way_and_cost_no_memory_when_gone(server
             generates(server)
         generates(server)
         sizes.append(resident(server.process.pid))
-    assert sizes[-1] - sizes[1] < LEAK_MB, sizes  # the first ones fill pools
+    growths = [after - before for before, after in pairwise(sizes[1:])]  # the first ones fill pools
+    assert min(growths) < LEAK_MB / 2, sizes  # a leak is in each round, a new arena of the allocator in some
