@@ -85,7 +85,7 @@ def drawings(results: Results) -> dict[str, str]:
         )
     if soaked := results.get("soak"):
         found["scale-soak"] = chart(
-            f"{soaked['services']} services, something is done to one of them twice a second",
+            f"{soaked['services']} services, something is done to one of them ten times a second",
             "minutes",
             "MiB",
             [Line("the operator's resident memory", [(at / 60, rss) for at, rss, _, _ in soaked["samples"]])],
@@ -198,7 +198,8 @@ def _soaked(found: dict[str, Any]) -> list[str]:
     return [
         f"| figure | {found['services']} services for {found['seconds'] / 60:.0f} minutes |",
         "| --- | --- |",
-        f"| what was done | {', '.join(f'{count} {what}' for what, count in sorted(done.items()))} |",
+        f"| what was done | {', '.join(f'{count} {what}' for what, count in sorted(done.items()))}: "
+        f"{sum(done.values()) / found['seconds']:.1f} a second |",
         f"| operator's memory, warm and at the end | {warm[1]:.0f} MiB, {last[1]:.0f} MiB; "
         f"{soak.slope(found):+.1f} MiB an hour |",
         f"| its open files and tasks, warm and at the end | {warm[2]} and {warm[3]}, {last[2]} and {last[3]} |",

@@ -26,14 +26,14 @@ RESULTS = Path(".scale")
 
 async def at(services: int, rest_seconds: int) -> steps.Figures:
     """Every step with so many services."""
-    async with rig({"MLSERVICE_VERIFY_SECONDS": str(VERIFY_SECONDS)}) as r:
+    async with rig() as r:
         step = min(services, max(250, services // 10))
         parts: dict[str, Callable[[], Awaitable[steps.Figures]]] = {
             "growth": lambda: steps.growth(r, services, step),
             "latencies": lambda: steps.latencies(r, 200),
             "busy": lambda: steps.busy_service(r, 30),
             "runtime": lambda: steps.edited_runtime(r),
-            "rest": lambda: steps.rest(r, rest_seconds),
+            "rest": lambda: steps.rest(r, services, rest_seconds, VERIFY_SECONDS),
             "restart": lambda: steps.restart(r, services),
             "crashes": lambda: steps.crash_loops(r, steps.names(2, 102), rounds=60, pace=1),
         }

@@ -19,8 +19,10 @@ WARM = 0.25
 """The part of the time in which it may still grow: caches fill."""
 
 
-async def soak(services: int, seconds: float, pace: float = 0.5) -> steps.Figures:
-    """Do something to one of so many services every `pace` seconds; the process is looked at every ten."""
+async def soak(services: int, seconds: float, pace: float = 0.1) -> steps.Figures:
+    """Do something to one of so many services every `pace` seconds, where the machine can; the process is looked at
+    every ten.
+    """
     async with rig(controllers=True, scheduler=True, kwok=True) as r:
         r.kube.api.apply("/api/v1/nodes/n0", node("n0", cpu=4096, memory="64Ti", gpus=4096, taint=False))
         account = f"/api/v1/namespaces/{r.project.name}/serviceaccounts/default"
@@ -35,7 +37,7 @@ async def soak(services: int, seconds: float, pace: float = 0.5) -> steps.Figure
             if not samples or now - samples[-1][0] >= SAMPLE_SECONDS:
                 samples.append((now, r.rss_mib(), _files(r), _tasks(r)))
             done[await _something(r, chance, chance.choice(names))] += 1
-            await asyncio.sleep(pace)
+            await asyncio.sleep(max(0.0, began + done.total() * pace - time.monotonic()))
         await asyncio.gather(*(_made(r, name) for name in names))
 
         async def all_ready() -> bool:

@@ -182,11 +182,15 @@ async def restart(r: Rig, services: int) -> Figures:
     return {"seconds": took, "writes": r.writes(), "rss": r.rss_mib(), "cpu_seconds": r.cpu_seconds()}
 
 
-async def rest(r: Rig, seconds: float) -> Figures:
-    """Mutating requests that the API server sees from anybody while nothing happens; all is verified meanwhile.
+async def rest(r: Rig, services: int, seconds: float, verify_seconds: int) -> Figures:
+    """Mutating requests that the API server sees from anybody while nothing happens.
 
-    Four times a second the operator is asked whether it lives: its answer waits for whatever holds its event loop.
+    All is compared every `verify_seconds`, more often than by default, for which the operator is started anew. Four
+    times a second it is asked whether it lives: its answer waits for whatever holds its event loop.
     """
+    r.operator.environment["MLSERVICE_VERIFY_SECONDS"] = str(verify_seconds)
+    await restart(r, services)
+    del r.operator.environment["MLSERVICE_VERIFY_SECONDS"]
     await until(partial(quiet, r))
     answers: list[float] = []
     url = r.operator.url("/healthz")

@@ -13,14 +13,14 @@ def figures():
     """Every step with a hundred services, one after the other."""
 
     async def measured():
-        async with rig({"MLSERVICE_VERIFY_SECONDS": "3"}) as r:
+        async with rig() as r:
             return {
                 "growth": await steps.growth(r, SERVICES, SERVICES),
                 "not_ready": await steps.not_ready(r),
                 "latencies": await steps.latencies(r, 3),
                 "runtime": await steps.edited_runtime(r),
                 "busy": await steps.busy_service(r, 2),
-                "rest": await steps.rest(r, 5),
+                "rest": await steps.rest(r, SERVICES, 5, verify_seconds=2),
                 "restart": await steps.restart(r, SERVICES),
                 "crashes": await steps.crash_loops(r, steps.names(2, 12), rounds=12, pace=0.3),
             }
