@@ -5,6 +5,7 @@ from builders import a_claim, a_pod, a_release, a_runtime, a_service, a_world, c
 from hypothesis import given
 from hypothesis import strategies as st
 from mlservice.api.meta import LABEL_RELEASE
+from mlservice.plan.revision import ready_revisions
 from mlservice.plan.world import Ref
 
 
@@ -233,3 +234,22 @@ def test_every_release_has_its_children_and_traffic_adds_up_to_100(names, data):
     named = {c["metadata"]["name"] for c in result.children if c["kind"] != "ControllerRevision"}
     assert named == {"llama", *(f"llama-predict-{n}" for n in names)}
     assert sum(r["trafficPercent"] for r in result.status["releases"]) == 100
+
+
+@given(st.data())
+def test_a_status_that_remembers_nothing_new_leads_to_the_same_plan(data):
+    """So after its own write of a status the operator need not plan again."""
+    names = st.lists(st.sampled_from(["v1", "v2", "v3"]), min_size=1, unique=True)
+    before, now = data.draw(names), data.draw(names)
+    old, new = (
+        a_service().having(default=data.draw(st.sampled_from(some)), releases=[a_release(name) for name in some])
+        for some in (before, now)
+    )
+    children = live(planned(a_world(old)), ready=data.draw(st.booleans()))
+    status = data.draw(st.sampled_from([{}, planned(a_world(old, children=children)).status]))
+    children = {ref: obj for ref, obj in children.items() if data.draw(st.booleans())}
+    first = planned(a_world(new, children=children, status=status))
+    again = planned(a_world(new, children=children, status=first.status))
+    if ready_revisions(status) == ready_revisions(first.status):
+        assert (again.children, again.unwanted, again.replicas) == (first.children, first.unwanted, first.replicas)
+        assert (again.status, again.events) == (first.status, ())

@@ -104,3 +104,24 @@ def test_of_two_wishes_for_later_the_earlier_holds() -> None:
             assert await queue.get() == A
 
     asyncio.run(scenario())
+
+
+def test_what_rang_before_its_handler_read_is_not_handled_once_more() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        queue.add(A)
+        assert await queue.get() == A
+        queue.add(A)
+        queue.read(A)
+        queue.add(B)
+        queue.read(B)  # nobody handles it
+        queue.done(A)
+        assert await drain(queue) == [B]
+        queue.add(A)
+        assert await queue.get() == A
+        queue.read(A)
+        queue.add(A)
+        queue.done(A)
+        assert await drain(queue) == [A]
+
+    asyncio.run(scenario())

@@ -38,6 +38,13 @@ def test_older_version_changes_nothing_and_rings_nobody() -> None:
     assert (version(store), rung) == ("5", ["llama"])
 
 
+def test_answer_to_its_own_write_is_stored_and_rings_nobody_not_even_when_a_watch_tells_it_again() -> None:
+    store = a_store(rung := Rung())
+    store.put(an_object(5), quietly=True)
+    store.put(an_object(5))
+    assert (version(store), rung) == ("5", [])
+
+
 def test_what_is_handed_out_is_a_copy() -> None:
     store = a_store(Rung())
     store.put(an_object(5, spec={"ports": [80]}))

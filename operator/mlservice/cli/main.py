@@ -71,6 +71,10 @@ def _crds(folder: Path | None) -> int:
     return 0
 
 
+YOUNG = 20_000
+"""New objects before the garbage collector looks for cycles: one read makes a thousand, which go by themselves."""
+
+
 def _run() -> int:
     try:
         settings = Settings()
@@ -86,6 +90,7 @@ def _run() -> int:
 
     # What is imported lives as long as the process; to walk through it takes the garbage collector 60 ms each time.
     gc.freeze()
+    gc.set_threshold(YOUNG)
     try:
         uvloop.run(operator.run(settings))
     except ConfigException as error:

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -264,7 +265,7 @@ class Client:
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": MANAGER}
         if authorization := await self.authorization():
             headers["Authorization"] = authorization
-        url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        url = f"{self.configuration.host}{path}" + (f"?{_encoded(tuple(query.items()))}" if query else "")
         answer = await self.api.call_api(method, url, headers, body, _request_timeout=limit)
         response: aiohttp.ClientResponse = answer.response
         if response.status == 401:
@@ -283,6 +284,11 @@ class Client:
             return
         self.configuration.api_key = fresh.api_key
         self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+
+
+@lru_cache(maxsize=64)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(query)  # it takes as long as the JSON, and there are a dozen that come again and again
 
 
 def _read(status: int, data: bytes) -> Object:

@@ -35,6 +35,11 @@ class WorkQueue:
         if key not in self._busy:
             self._enqueue(key, urgent)
 
+    def read(self, key: Key) -> None:
+        """The key's handler is about to look at everything: what has rung until now it will see, and not once more."""
+        if key in self._busy:
+            self._queued.pop(key, None)
+
     def add_after(self, key: Key, seconds: float) -> None:
         """Ask for the key later; of several such wishes the earliest holds."""
         loop = asyncio.get_running_loop()

@@ -101,8 +101,10 @@ class Store:
     def owned_by(self, owner: Key) -> list[Object]:
         return [self._objects[key].object for key in self._owned.get(owner, ())]
 
-    def put(self, obj: Object) -> None:
+    def put(self, obj: Object, quietly: bool = False) -> None:
         """Store an object that was watched, listed, or answered to our own write, unless we know a newer one.
+
+        `quietly` rings no doorbell: for the answer to a write whose writer looks at the whole again by itself.
 
         An answer may come after the watch has told of the object's deletion. A later version of it shows that it lives:
         it had lost the label by which it is watched.
@@ -119,7 +121,8 @@ class Store:
             self.changed(old.object)
         if owner:
             self._owned[owner][key] = None
-        self.changed(new)
+        if not quietly:
+            self.changed(new)
 
     def remove(self, obj: Object) -> None:
         """Forget an object, which was deleted at its version; another one of its name may be there already."""

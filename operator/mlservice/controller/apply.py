@@ -37,7 +37,9 @@ class Applier:
         self._repeats = Allowance(BURST, SECONDS)
 
     async def apply(self, plan: Plan, world: World) -> tuple[bool, dict[Ref, Finding]]:
-        """Return whether another plan is due because something was written, and the children that were refused.
+        """Return whether something was written, so that another plan is due, and the children that were refused.
+
+        No doorbell rings for what is written here.
 
         Raises OwnerGone, OwnerChanged, NotLeading, or the API's own error where another attempt may succeed.
         """
@@ -54,10 +56,8 @@ class Applier:
         allowed = [child for child in wanted if ref(child) not in refused]
         # Pods must never run without a revision that remembers them, so that one comes first, and without it nothing.
         pins, others = _apart(allowed, REVISION.kind)
-        unpinned = set()
-        for pin, outcome in zip(pins, await all_of([self._write(world, pin) for pin in pins]), strict=True):
-            refused.update(outcome)
-            unpinned |= {pin["metadata"]["labels"][LABEL_RELEASE]} if outcome else set()
+        outcomes = await all_of([self._write(world, pin) for pin in pins])
+        unpinned = {pin["metadata"]["labels"][LABEL_RELEASE] for pin, no in zip(pins, outcomes, strict=True) if no}
         writes: list[Coroutine[Any, Any, dict[Ref, Finding]]] = [
             self._write(world, child)
             for child in others
@@ -66,21 +66,22 @@ class Applier:
         writes += [self._scale(world, name, count) for name, count in plan.replicas.items()]
         # What is deleted shows in the watch, which rings the doorbell again.
         deletions = [self._delete(world, obj) for obj in plan.unwanted if "deletionTimestamp" not in obj["metadata"]]
-        for outcome in await all_of(writes + deletions):
+        others_outcomes = await all_of(writes + deletions)
+        for outcome in outcomes + others_outcomes:
             refused.update(outcome)
-        return len(pins) + len(writes) > 0, refused
+        return {} in outcomes + others_outcomes[: len(writes)], refused
 
     async def apply_status(self, obj: Object, status: Object) -> bool:
         """Write the status of an MLService that is still as it was read, if it differs; return whether it was written.
 
-        One that has changed is stored as it is now, and so handled again.
+        No doorbell rings for it. One that has changed is stored as it is now, and so handled again.
         """
         if obj.get("status") == status:
             return False
         metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
         body = {"apiVersion": MLSERVICE.api_version, "kind": MLSERVICE.kind, "metadata": metadata, "status": status}
         try:
-            self.cluster.services.put(await self.client.apply(MLSERVICE, body, "status"))
+            self.cluster.services.put(await self.client.apply(MLSERVICE, body, "status"), quietly=True)
         except ApiError as error:
             if error.status == 404:
                 raise OwnerGone(obj["metadata"]["uid"]) from None
@@ -103,7 +104,7 @@ class Applier:
 
     async def _adopt(self, service: MLService, orphans: list[Object]) -> None:
         for live in await all_of([adopt(self.client, service, orphan) for orphan in orphans]):
-            self.cluster.children[live["kind"]].put(live)
+            self.cluster.children[live["kind"]].put(live, quietly=True)
             logger.info("Adopted %s in %s", ref(live), service.namespace)
 
     def _contested(self, world: World, wanted: list[Object]) -> dict[Ref, Finding]:
@@ -139,7 +140,7 @@ class Applier:
         if not contains(live, child):
             # The server rewrote something of ours. Written again it would be the same: remember, and leave it.
             self._settled[live["metadata"]["uid"]] = (_hash(child), _fingerprint(live))
-        self.cluster.children[where.kind].put(live)
+        self.cluster.children[where.kind].put(live, quietly=True)
         held = ", to be scaled before it may start" if child.get("spec", {}).get("paused") else ""
         logger.info("Applied %s in %s%s", where, child["metadata"]["namespace"], held)
         return {}
@@ -195,7 +196,7 @@ class Applier:
             if error.status == 404:  # deleted meanwhile; the watch tells
                 return {}
             return {where: _refusal(live, error)}
-        self.cluster.children[where.kind].put(scaled)
+        self.cluster.children[where.kind].put(scaled, quietly=True)
         logger.info("Scaled Deployment %s in %s to %d", name, world.service.namespace, count)
         return {}
 

@@ -17,7 +17,7 @@ from mlservice.controller.observe import Cluster
 from mlservice.controller.ownership import OwnerChanged, OwnerGone
 from mlservice.plan import Plan, World, plan
 from mlservice.plan.owned import owned_template
-from mlservice.plan.revision import unpinned
+from mlservice.plan.revision import ready_revisions, unpinned
 from mlservice.plan.status import unreadable_status
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Reconciler:
 
     async def _reconcile(self, key: Key) -> bool:
         for _ in range(ROUNDS):
+            self.queue.read(key)
             world = await self._world(key)
             if world is None:
                 return True
@@ -58,6 +59,8 @@ class Reconciler:
             written, refused = await self.applier.apply(final, world)
             if refused:
                 final = plan(replace(await self._world(key) or world, refusals=refused), now)
+                if written:
+                    self.queue.add(key)
             if refused or not written:
                 break
         else:
@@ -67,6 +70,8 @@ class Reconciler:
             return True
         if await self.applier.apply_status(obj, final.status):
             self._tell(obj, final)
+            if ready_revisions(obj.get("status", {})) != ready_revisions(final.status):
+                self.queue.add(key)
         if final.again_seconds is not None:
             self.queue.add_after(key, final.again_seconds)
         return not refused

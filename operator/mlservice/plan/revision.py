@@ -150,8 +150,12 @@ def has_been_ready(revision: Revision, release: str, world: World) -> bool | Non
 
 def last_ready_number(world: World, release: str) -> int | None:
     """Number of the newest revision that had a ready pod, as the status remembers it."""
-    known = world.service.status.get("releases") or []
-    return next((r.get("readyRevision") for r in known if r.get("name") == release), None)
+    return ready_revisions(world.service.status).get(release)
+
+
+def ready_revisions(status: Object) -> dict[str, int]:
+    """By release, what the status remembers for the next plan: where it is as before, that plan is this one again."""
+    return {r.get("name", ""): r["readyRevision"] for r in status.get("releases") or [] if r.get("readyRevision")}
 
 
 def unpinned(world: World) -> Iterator[str]:
