@@ -88,13 +88,14 @@ def created_beside_a_stranger(project: Project) -> None:
 
 CREATED = Scenario("created", created, before=None)
 RENAMED = Scenario("release_renamed", becoming(a_service().named("v2")))
+UPDATED = Scenario("updated_on_request", updated_on_request)
 PAUSED = Scenario("paused", becoming(paused()))
 
 SCENARIOS = [
     CREATED,
     Scenario("spec_changed", becoming(a_service().with_parameters(MODEL_NAME="other"))),
     Scenario("runtime_edited", runtime_edited),
-    Scenario("updated_on_request", updated_on_request),
+    UPDATED,
     Scenario("runtime_changed", another_runtime),
     Scenario("release_added", becoming(two_releases())),
     Scenario("release_removed", release_removed, two_releases),

@@ -1,6 +1,7 @@
 """Play the other controllers until nothing moves any more, and describe the end."""
 
 import contextlib
+import difflib
 import json
 import time
 from collections.abc import Callable
@@ -43,7 +44,12 @@ def converges(project: Project, proxy: FaultProxy, wanted: Any, after: str = "",
         found = state(project)
         if found == wanted or time.monotonic() > deadline:
             break
-    assert found == wanted, after
+    assert found == wanted, f"{after}:\n{_differences(wanted, found)}"
+
+
+def _differences(wanted: Any, found: Any) -> str:
+    lines = [json.dumps(state, indent=1, sort_keys=True).splitlines() for state in (wanted, found)]
+    return "\n".join(difflib.unified_diff(*lines, "wanted", "found", lineterm="", n=4))
 
 
 def roll_out(project: Project, deployment: Object) -> bool:

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from faults.injected import FAULTS
-from faults.scenarios import CREATED, RENAMED, started
+from faults.injected import FAULTS, late
+from faults.scenarios import CREATED, RENAMED, UPDATED, started
 from faults.settle import converges
 
 FAULT_SECONDS = 3.0
@@ -32,3 +32,12 @@ def test_fault_leaves_no_trace(kube, proxy, operator, ends, scenario, fault):
         time.sleep(FAULT_SECONDS)
     converges(project, proxy, wanted)
     assert operator.process.poll() is None, "the operator ended"
+
+
+def test_update_is_of_the_runtime_as_it_was_edited_right_before_it_was_asked_for(kube, proxy, operator, ends):
+    wanted = ends(UPDATED)
+    project = started(kube, proxy, UPDATED)
+    with proxy.failing(late("mlserviceruntimes")):
+        UPDATED.change(project)
+        time.sleep(FAULT_SECONDS)
+    converges(project, proxy, wanted, seconds=20)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from mlservice.api.settings import Settings
 from mlservice.cluster.queue import WorkQueue
-from mlservice.cluster.resources import CHILDREN, EVENT, LEASE, MLSERVICE, Resource
+from mlservice.cluster.resources import CHILDREN, EVENT, LEASE, MLSERVICE, RUNTIME, Resource
 from mlservice.controller.observe import Cluster
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -45,6 +45,7 @@ def test_cluster_role_is_what_the_code_uses():
         *(rights(resource, "list", "watch") for resource in WATCHED),
         *(rights(resource, "get", "create", "patch", "delete") for resource in CHILDREN.values()),
         rights(MLSERVICE, "get"),
+        rights(RUNTIME, "get"),
         rights(MLSERVICE, "patch", subresource="status"),
         rights(MLSERVICE, "update", subresource="finalizers"),
         rights(EVENT, "create", "patch"),

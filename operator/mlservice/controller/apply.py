@@ -14,7 +14,7 @@ from mlservice.cluster.limit import Allowance
 from mlservice.cluster.resources import CHILDREN, DEPLOYMENT, MLSERVICE, REVISION
 from mlservice.cluster.store import key_of, version_of
 from mlservice.controller.observe import Cluster
-from mlservice.controller.ownership import OwnerGone, adopt, names_of
+from mlservice.controller.ownership import OwnerGone, adopt, edited_runtimes, names_of
 from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.contest import BURST, SECONDS, contest
 from mlservice.plan.drift import contains
@@ -37,7 +37,7 @@ class Applier:
         self._repeats = Allowance(BURST, SECONDS)
 
     async def apply(self, plan: Plan, world: World) -> tuple[bool, dict[Ref, Finding]]:
-        """Return whether something was written, so that another plan is due, and the children that were refused.
+        """Return whether another plan is due, since something was written or known too late, and what was refused.
 
         No doorbell rings for what is written here.
 
@@ -51,6 +51,8 @@ class Applier:
         names = await names_of(self.client, world.service, [child for child in missing if self._is_known(child)])
         if names.orphans:
             await self._adopt(world.service, names.orphans)
+            return True, {}
+        if await self._hears_of_runtimes(world, wanted):
             return True, {}
         refused = names.taken | self._contested(world, wanted)
         allowed = [child for child in wanted if ref(child) not in refused]
@@ -106,6 +108,15 @@ class Applier:
         for live in await all_of([adopt(self.client, service, orphan) for orphan in orphans]):
             self.cluster.children[live["kind"]].put(live, quietly=True)
             logger.info("Adopted %s in %s", ref(live), service.namespace)
+
+    async def _hears_of_runtimes(self, world: World, wanted: list[Object]) -> bool:
+        """Whether a runtime was edited unheard while a live Deployment is to change; it is known from now on."""
+        if not any(child["kind"] == DEPLOYMENT.kind and ref(child) in world.children for child in wanted):
+            return False
+        edited = await edited_runtimes(self.client, world)
+        for runtime in edited:
+            self.cluster.runtimes.put(runtime)
+        return bool(edited)
 
     def _contested(self, world: World, wanted: list[Object]) -> dict[Ref, Finding]:
         """Children that somebody else deletes or changes back again and again: they wait."""

@@ -10,8 +10,9 @@ from mlservice.api.meta import LABEL_MANAGED_BY, LABEL_NAME, MANAGER, Object
 from mlservice.api.mlservice import MLService
 from mlservice.api.reasons import Reason
 from mlservice.cluster.client import ApiError, Client, all_of
-from mlservice.cluster.resources import CHILDREN, MLSERVICE
-from mlservice.plan import Finding, Ref
+from mlservice.cluster.resources import CHILDREN, MLSERVICE, RUNTIME
+from mlservice.cluster.store import version_of
+from mlservice.plan import Finding, Ref, World
 from mlservice.plan.refusal import refusal
 from mlservice.plan.world import ref
 
@@ -63,6 +64,17 @@ async def names_of(client: Client, service: MLService, missing: list[Object]) ->
         elif there:
             names.own.append(there)
     return names
+
+
+async def edited_runtimes(client: Client, world: World) -> list[Object]:
+    """Runtimes that are not as they were planned with, as they are now; one that is gone is noticed by its list.
+
+    Each kind has a watch of its own: when somebody edits a runtime and then asks for the update, the asking may be
+    heard of first.
+    """
+    known = list(world.runtimes.values())
+    live = await all_of([client.get(RUNTIME, world.service.namespace, obj["metadata"]["name"]) for obj in known])
+    return [now for now, before in zip(live, known, strict=True) if now and version_of(now) > version_of(before)]
 
 
 async def adopt(client: Client, service: MLService, orphan: Object) -> Object:
