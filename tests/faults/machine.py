@@ -33,9 +33,12 @@ class Known:
     """What was asked for, and the pods that may not restart."""
 
     specs: dict[str, Object] = field(default_factory=dict)
-    runtimes: set[str] = field(default_factory=set)
+    runtimes: dict[str, str] = field(default_factory=dict)
+    """Each with its image."""
     pinned: dict[tuple[str, str], tuple[str, Object]] = field(default_factory=dict)
     """By service and release: what the spec said of its pods at the last rest, and the template they had."""
+    asked: dict[str, set[str]] = field(default_factory=dict)
+    """By service: the runtimes that nobody has edited since its update was asked for."""
 
 
 class Machine:
@@ -53,6 +56,7 @@ class Machine:
             self.update_pins: 4,
             self.delete: 4,
             self.edit_runtime: 8,
+            self.edit_runtime_and_ask: 4,
             self.remove_runtime: 2,
             self.claim: 4,
             self.delete_child: 10,
@@ -117,19 +121,17 @@ class Machine:
     def update_pins(self) -> str:
         """Ask for the newest runtime, or hold a release at an old revision, or let it go."""
         name, number = self._service(), self.chance.choice([None, 1, 2])
-        release, annotation, which = self._release_of(name), str(self.chance.randrange(100)), self.chance.randrange(2)
+        release, which = self._release_of(name), self.chance.randrange(2)
         if name not in self.known.specs:
             return f"no {name}"
         if which:
-            self._unpin(name)
-            annotations = {"mlservice.tensorstack.dev/update": annotation}
-            self.project.patch("MLService", name, {"metadata": {"annotations": annotations}})
-            return f"{name} update={annotation}"
+            return self._ask(name)
         spec = deepcopy(self.known.specs[name])
         for known in spec["releases"]:
             if known["name"] == release:
                 known["revision"] = number
         self._unpin(name, release)
+        self.known.asked.pop(name, None)
         return self._write(name, spec)
 
     def delete(self) -> str:
@@ -137,6 +139,7 @@ class Machine:
         if name not in self.known.specs:
             return f"no {name}"
         del self.known.specs[name]
+        self.known.asked.pop(name, None)
         self._unpin(name)
         self.project.delete("MLService", name)
         return name
@@ -146,10 +149,17 @@ class Machine:
             self.chance.choice(RUNTIMES), f"{self.chance.choice('abc')}:{self.chance.randrange(3)}"
         )
 
+    def edit_runtime_and_ask(self) -> str:
+        """Each kind has a watch of its own: the operator may hear of the second before the first."""
+        name, edited = self._service(), self.edit_runtime()
+        return f"{edited}, {self._ask(name) if name in self.known.specs else f'no {name}'}"
+
     def remove_runtime(self) -> str:
         name = self.chance.choice(RUNTIMES)
         if name in self.known.runtimes:
-            self.known.runtimes.remove(name)
+            del self.known.runtimes[name]
+            for runtimes in self.known.asked.values():
+                runtimes.discard(name)
             self.project.delete("MLServiceRuntime", name)
         return name
 
@@ -308,6 +318,11 @@ class Machine:
         wanted = f"--served-model-name={predictor['model']['parameters']['MODEL_NAME']}"
         if says["ready"] and not release.get("revision") and wanted not in container["args"]:
             wrong.append(f"{where} runs {container['args']}, not {wanted}")
+        runtime = predictor["model"]["runtime"]
+        image = self.known.runtimes.get(runtime)
+        newest = runtime in self.known.asked.get(name, ()) and not release.get("revision")
+        if says["ready"] and newest and container["image"] != image:
+            wrong.append(f"{where} runs {container['image']}; when its update was asked for it was {image}")
         said, template = self.known.pinned.get((name, release["name"]), ("", {}))
         if said == _said(release) and template != _ours(made):
             wrong.append(f"{where} was rolled out, and nobody asked: {template} became {_ours(made)}")
@@ -391,13 +406,24 @@ class Machine:
             service.with_gpus(2)
         return release
 
+    def _ask(self, name: str) -> str:
+        mark = str(len(self.log))
+        self._unpin(name)
+        annotations = {"mlservice.tensorstack.dev/update": mark}
+        self.project.patch("MLService", name, {"metadata": {"annotations": annotations}})
+        held = any(release.get("revision") for release in self.known.specs[name]["releases"])
+        self.known.asked[name] = set() if held else set(self.known.runtimes)
+        return f"{name} update={mark}"
+
     def _put_runtime(self, name: str, image: str) -> str:
         runtime = a_runtime(name, image=image)
+        for runtimes in self.known.asked.values():
+            runtimes.discard(name)
         if name in self.known.runtimes:
             self.project.patch("MLServiceRuntime", name, {"spec": runtime["spec"]})
         else:
             self.project.create(runtime)
-            self.known.runtimes.add(name)
+        self.known.runtimes[name] = image
         return f"{name} {image}"
 
 

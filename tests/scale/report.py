@@ -1,5 +1,6 @@
 """The figures as a table, a column for each number of services, and as drawings."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import linear_regression
@@ -28,9 +29,15 @@ def table(results: Results) -> str:
 
 
 def publish(results: Results, page: Path) -> None:
-    """Replace what is between the marks of the page by the table and the drawings, which are written beside it."""
+    """Replace what is between the marks of the page by the table and the drawings, which are written beside it.
+
+    So are all figures (`scale.json`): a size that is not among these keeps those that it had there.
+    """
     folder = page.parent / "figures"
     folder.mkdir(exist_ok=True)
+    kept = folder / "scale.json"
+    results = (json.loads(kept.read_text()) if kept.exists() else {}) | results
+    kept.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     pictures = []
     for name, drawing in drawings(results).items():
         (folder / f"{name}.svg").write_text(drawing)
@@ -126,6 +133,7 @@ def _spread(part: str, name: str) -> Callable[[dict[str, Any]], str]:
 
 
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("commit", lambda n: n["commit"]),
     ("burst, created → status written, against the same writes without an operator", rate),
     ("operator's CPU time per write, created → Ready, against the load generator's for the same writes", cost),
     ("operator's writes per service, created → Ready", lambda n: f"{n['growth']['writes_per_service']:.2f}"),
@@ -183,6 +191,7 @@ def _pods(pods: dict[str, Any]) -> list[str]:
     return [
         f"| figure | {pods['services']:,} services with a pod each |",
         "| --- | --- |",
+        f"| commit | {pods['commit']} |",
         f"| created → all Ready | {pods['seconds']:.0f} s |",
         f"| Deployment available → Ready, in the burst | {_spread('pods', 'available_to_ready')({'pods': pods})} |",
         f"| operator's CPU time per service | {pods['cpu_ms_per_service']:.1f} ms |",
@@ -198,6 +207,7 @@ def _soaked(found: dict[str, Any]) -> list[str]:
     return [
         f"| figure | {found['services']} services for {found['seconds'] / 60:.0f} minutes |",
         "| --- | --- |",
+        f"| commit | {found['commit']} |",
         f"| what was done | {', '.join(f'{count} {what}' for what, count in sorted(done.items()))}: "
         f"{sum(done.values()) / found['seconds']:.1f} a second |",
         f"| operator's memory, warm and at the end | {warm[1]:.0f} MiB, {last[1]:.0f} MiB; "

@@ -1,7 +1,7 @@
 """Measure the operator at several sizes, each against the same writes without one; what was measured is not run again.
 
 Each size writes its figures to a JSON file as soon as it is done. `--write FILE` puts the table of all of them there,
-and the drawings beside it.
+and the drawings beside it; what was published there before and is not measured again stays.
 """
 
 import argparse
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="FILE", help="page whose table is replaced")
     chosen = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
+    commit = _commit()
     todo: dict[str, Callable[[], Awaitable[steps.Figures]]] = {
         str(n): lambda n=n: at(n, chosen.rest) for n in chosen.services
     }
@@ -73,7 +74,7 @@ def main() -> None:
             continue
         print(f"{name}: measuring, {time.perf_counter() - began:.0f} s after the start", flush=True)
         figures = uvloop.run(measure())
-        file.write_text(json.dumps(figures | {"commit": _commit(), "loop": f"uvloop {uvloop.__version__}"}, indent=1))
+        file.write_text(json.dumps(figures | {"commit": commit, "loop": f"uvloop {uvloop.__version__}"}, indent=1))
     results = {file.stem: json.loads(file.read_text()) for file in RESULTS.glob("*.json")}
     print(report.table(results))
     if chosen.write:

@@ -2,7 +2,7 @@
 
 import pytest
 import uvloop
-from scale import steps
+from scale import report, steps
 from scale.measure import rig
 
 SERVICES = 100
@@ -58,3 +58,15 @@ def test_crash_loops_are_told_once(figures):
     crashes = figures["crashes"]
     assert crashes["pod_changes"] == 12 * crashes["services"]
     assert crashes["writes"] <= 2 * crashes["services"]  # a status and an Event
+
+
+def test_size_that_is_not_measured_again_keeps_its_column(figures, tmp_path):
+    page = tmp_path / "performance.md"
+    page.write_text("before\n" + "\n".join(report.MARKS) + "\nafter\n")
+    for services, commit in [(200, "older"), (100, "newer")]:
+        report.publish({str(services): figures | {"services": services, "commit": commit}}, page)
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert lines[2] == "| figure | 100 services | 200 services |"
+    assert lines[4] == "| commit | newer | older |"
+    assert (tmp_path / "figures" / "scale-rate.svg").exists()
