@@ -147,3 +147,29 @@ def test_missing_permission_is_told_and_cured_by_another_attempt(own_kube, start
     shipped.apply(own_kube, role)
     project.reason("PredictorNotReady", seconds=90)
     operator.stop()
+
+
+def test_role_of_a_build_that_read_no_runtimes_is_told_and_changes_nothing(own_kube, start):
+    role = next(m for m in shipped.manifests("cluster-role.yaml") if m["kind"] == "ClusterRole")
+    older = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "get"]}
+        if "mlserviceruntimes" in rule["resources"]
+        else rule
+        for rule in role["rules"]
+    ]
+    assert older != role["rules"]
+    shipped.apply(own_kube, {**role, "rules": older})
+    operator, project = start()
+    project.create(a_service())
+    project.roll_out("llama-predict-v1")
+    project.reason("Ready", seconds=90)
+    before = project.there("Deployment", "llama-predict-v1"), revisions(project)
+    project.patch("MLService", "llama", {"spec": a_service().with_parameters(MODEL_NAME="other").manifest["spec"]})
+    stalled = eventually("it is told", lambda: condition(project.service(), "Stalled"), seconds=90)
+    assert stalled["reason"] == "OperatorForbidden"
+    for words in ("MLServiceRuntime vllm-openai", "cannot get", "kubectl apply -k deploy"):
+        assert words in stalled["message"]
+    assert (project.there("Deployment", "llama-predict-v1"), revisions(project)) == before
+    shipped.apply(own_kube, role)
+    eventually("it is changed", lambda: "other" in str(project.there("Deployment", "llama-predict-v1")), seconds=90)
+    operator.stop()

@@ -52,7 +52,13 @@ class Applier:
         if names.orphans:
             await self._adopt(world.service, names.orphans)
             return True, {}
-        if await self._hears_of_runtimes(world, wanted):
+        changing = [ref(child) for child in wanted if child["kind"] == DEPLOYMENT.kind and ref(child) in world.children]
+        edited = await edited_runtimes(self.client, world) if changing else []
+        if isinstance(edited, Finding):  # nothing is written: a revision of an old runtime would count as the update
+            return False, dict.fromkeys(changing, edited)
+        if edited:
+            for runtime in edited:
+                self.cluster.runtimes.put(runtime)
             return True, {}
         refused = names.taken | self._contested(world, wanted)
         allowed = [child for child in wanted if ref(child) not in refused]
@@ -108,15 +114,6 @@ class Applier:
         for live in await all_of([adopt(self.client, service, orphan) for orphan in orphans]):
             self.cluster.children[live["kind"]].put(live, quietly=True)
             logger.info("Adopted %s in %s", ref(live), service.namespace)
-
-    async def _hears_of_runtimes(self, world: World, wanted: list[Object]) -> bool:
-        """Whether a runtime was edited unheard while a live Deployment is to change; it is known from now on."""
-        if not any(child["kind"] == DEPLOYMENT.kind and ref(child) in world.children for child in wanted):
-            return False
-        edited = await edited_runtimes(self.client, world)
-        for runtime in edited:
-            self.cluster.runtimes.put(runtime)
-        return bool(edited)
 
     def _contested(self, world: World, wanted: list[Object]) -> dict[Ref, Finding]:
         """Children that somebody else deletes or changes back again and again: they wait."""

@@ -10,7 +10,7 @@ from mlservice.api.meta import LABEL_MANAGED_BY, LABEL_NAME, MANAGER, Object
 from mlservice.api.mlservice import MLService
 from mlservice.api.reasons import Reason
 from mlservice.cluster.client import ApiError, Client, all_of
-from mlservice.cluster.resources import CHILDREN, MLSERVICE, RUNTIME
+from mlservice.cluster.resources import CHILDREN, MLSERVICE, RUNTIME, Resource
 from mlservice.cluster.store import version_of
 from mlservice.plan import Finding, Ref, World
 from mlservice.plan.refusal import refusal
@@ -47,7 +47,10 @@ class Names:
 async def names_of(client: Client, service: MLService, missing: list[Object]) -> Names:
     """Look at the service, and at the names of children that are to be made. Raises OwnerGone, OwnerChanged."""
     owner, *found = await all_of(
-        [client.get(MLSERVICE, service.namespace, service.name), *(_find(client, child) for child in missing)]
+        [
+            client.get(MLSERVICE, service.namespace, service.name),
+            *(_find(client, CHILDREN[child["kind"]], child) for child in missing),
+        ]
     )
     if owner is None or owner["metadata"]["uid"] != service.metadata["uid"] or "deletionTimestamp" in owner["metadata"]:
         raise OwnerGone(service.metadata["uid"])
@@ -66,15 +69,21 @@ async def names_of(client: Client, service: MLService, missing: list[Object]) ->
     return names
 
 
-async def edited_runtimes(client: Client, world: World) -> list[Object]:
+async def edited_runtimes(client: Client, world: World) -> list[Object] | Finding:
     """Runtimes that are not as they were planned with, as they are now; one that is gone is noticed by its list.
 
     Each kind has a watch of its own: when somebody edits a runtime and then asks for the update, the asking may be
-    heard of first.
+    heard of first. The finding says why the operator may not look.
     """
+    edited: list[Object] = []
     known = list(world.runtimes.values())
-    live = await all_of([client.get(RUNTIME, world.service.namespace, obj["metadata"]["name"]) for obj in known])
-    return [now for now, before in zip(live, known, strict=True) if now and version_of(now) > version_of(before)]
+    found = await all_of([_find(client, RUNTIME, runtime) for runtime in known])
+    for before, now in zip(known, found, strict=True):
+        if isinstance(now, Finding):
+            return now
+        if now and version_of(now) > version_of(before):
+            edited.append(now)
+    return edited
 
 
 async def adopt(client: Client, service: MLService, orphan: Object) -> Object:
@@ -96,14 +105,15 @@ async def adopt(client: Client, service: MLService, orphan: Object) -> Object:
     return await client.merge(CHILDREN[orphan["kind"]], metadata["namespace"], metadata["name"], patch)
 
 
-async def _find(client: Client, child: Object) -> Object | Finding | None:
-    where, metadata = ref(child), child["metadata"]
+async def _find(client: Client, resource: Resource, obj: Object) -> Object | Finding | None:
+    """What has the object's name now; the finding says why the operator may not look."""
+    metadata = obj["metadata"]
     try:
-        return await client.get(CHILDREN[where.kind], metadata["namespace"], metadata["name"])
+        return await client.get(resource, metadata["namespace"], metadata["name"])
     except ApiError as error:
         if not error.is_refusal:
             raise
-        return refusal(str(where), error.message)
+        return refusal(f"{resource.kind} {metadata['name']}", error.message)
 
 
 def _controller(obj: Object) -> Object:
