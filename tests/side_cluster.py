@@ -48,7 +48,7 @@ def machine(state: State) -> dict[str, Any]:
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("*mlservice*")),
         "sysctls": {name: (Path("/proc/sys") / name).read_text() for name in (*SYSCTLS, "net/ipv4/ip_forward")},
         "rules": rules(),
-        "folders": [path for path in (*FOLDERS, "/var/lib/kubelet", "/run/netns") if Path(path).exists()],
+        "folders": [path for path in (*FOLDERS, "/run/netns") if Path(path).exists()],
     }
 
 

@@ -18,7 +18,12 @@ from local_cluster.report import Failure, tail
 from local_cluster.state import State
 
 # Folders that containerd and the kubelet use under fixed names; the node sees its own ones there.
-FOLDERS = {"/var/lib/cni": "cni", "/var/log/pods": "log/pods", "/var/log/containers": "log/containers"}
+FOLDERS = {
+    "/var/lib/cni": "cni",
+    "/var/lib/kubelet": "kubelet-default",  # device-plugins, whatever --root-dir says
+    "/var/log/pods": "log/pods",
+    "/var/log/containers": "log/containers",
+}
 # The kubelet sets these for the whole machine; the node sees copies.
 SYSCTLS = (
     "vm/overcommit_memory",
