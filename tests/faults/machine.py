@@ -158,8 +158,6 @@ class Machine:
         name = self.chance.choice(RUNTIMES)
         if name in self.known.runtimes:
             del self.known.runtimes[name]
-            for runtimes in self.known.asked.values():
-                runtimes.discard(name)
             self.project.delete("MLServiceRuntime", name)
         return name
 
@@ -321,7 +319,7 @@ class Machine:
         runtime = predictor["model"]["runtime"]
         image = self.known.runtimes.get(runtime)
         newest = runtime in self.known.asked.get(name, ()) and not release.get("revision")
-        if says["ready"] and newest and container["image"] != image:
+        if says["ready"] and newest and image not in (None, container["image"]):
             wrong.append(f"{where} runs {container['image']}; when its update was asked for it was {image}")
         said, template = self.known.pinned.get((name, release["name"]), ("", {}))
         if said == _said(release) and template != _ours(made):
