@@ -1,6 +1,6 @@
 import asyncio
 
-from mlservice.cluster.queue import WorkQueue
+from mlservice.cluster.queue import Turn, WorkQueue
 
 A, B, C = ("n", "a"), ("n", "b"), ("n", "c")
 
@@ -20,11 +20,11 @@ async def drain(queue: WorkQueue) -> list[tuple[str, str]]:
     return keys
 
 
-def test_key_is_queued_once_and_urgent_keys_come_first() -> None:
+def test_key_is_queued_once_and_fan_outs_come_last() -> None:
     async def scenario() -> None:
         queue = WorkQueue()
-        queue.add(A, urgent=False)
-        queue.add(B, urgent=False)
+        queue.add(A, Turn.FAN_OUT)
+        queue.add(B, Turn.FAN_OUT)
         queue.add(C)
         queue.add(A)
         queue.add(A)
@@ -33,11 +33,24 @@ def test_key_is_queued_once_and_urgent_keys_come_first() -> None:
     asyncio.run(scenario())
 
 
+def test_ready_services_come_before_new_ones_which_get_their_share() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        new, ready = [("new", str(i)) for i in range(4)], [("ready", str(i)) for i in range(6)]
+        for key in [*new, *ready]:
+            queue.add(key)
+        for key in ready:
+            queue.add(key, Turn.FIRST)
+        assert await drain(queue) == [*ready[:3], new[0], *ready[3:], *new[1:]]
+
+    asyncio.run(scenario())
+
+
 def test_services_with_nothing_to_write_leave_the_event_loop_to_others() -> None:
     async def scenario() -> None:
         queue = WorkQueue()
         for i in range(100):
-            queue.add(("n", str(i)), urgent=False)
+            queue.add(("n", str(i)), Turn.FAN_OUT)
         handling = asyncio.create_task(drain(queue))
         await others()
         queue.add(C)
@@ -48,9 +61,9 @@ def test_services_with_nothing_to_write_leave_the_event_loop_to_others() -> None
 
 def test_fan_out_leaves_workers_to_the_others() -> None:
     async def scenario() -> None:
-        queue = WorkQueue(patient=1)
-        queue.add(A, urgent=False)
-        queue.add(B, urgent=False)
+        queue = WorkQueue(fan_out=1)
+        queue.add(A, Turn.FAN_OUT)
+        queue.add(B, Turn.FAN_OUT)
         assert await queue.get() == A
         next_one = asyncio.create_task(queue.get())
         await others()

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter, deque
+from enum import IntEnum
 
 from mlservice.cluster.metrics import QUEUE_DEPTH
 from mlservice.cluster.store import Key
@@ -11,29 +12,45 @@ FIRST_SECONDS = 0.005
 LAST_SECONDS = 60.0
 
 
-class WorkQueue:
-    """Keys to handle, those of a user's own change before those of a fan-out.
+SHARE = 4
+"""Of so many keys, one is not of the first turn while others wait."""
 
-    Of a fan-out's, at most `patient` are handled at the same time: their requests, too, keep others waiting.
+
+class Turn(IntEnum):
+    """Whose turn comes before whose."""
+
+    FIRST = 0
+    """Clients can be served now, or not any more, and nobody has been told."""
+    USUAL = 1
+    """A user's own change, and what happens to children."""
+    FAN_OUT = 2
+    """One thing changed for many, or nothing did and all is verified."""
+
+
+class WorkQueue:
+    """Keys to handle, in their turns; of one turn, first come first served.
+
+    In a burst of new services the first are told to be ready while the last are being made, and not after them. Of a
+    fan-out's keys, at most `fan_out` are handled at the same time: their requests, too, keep others waiting.
     """
 
-    def __init__(self, patient: int = 4) -> None:
-        self.patient = patient
-        self._urgent: deque[Key] = deque()
-        self._patient: deque[Key] = deque()
-        self._queued: dict[Key, bool] = {}
-        self._busy: dict[Key, bool] = {}
+    def __init__(self, fan_out: int = 4) -> None:
+        self.fan_out = fan_out
+        self._waiting: dict[Turn, deque[Key]] = {turn: deque() for turn in Turn}
+        self._queued: dict[Key, Turn] = {}
+        self._busy: dict[Key, Turn] = {}
+        self._handed_out = 0
         self._failures: Counter[Key] = Counter()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._arrived = asyncio.Event()
 
-    def add(self, key: Key, urgent: bool = True) -> None:
-        """Ask for the key to be handled; while it is being handled, once more afterwards."""
-        if self._queued.get(key, False) or (key in self._queued and not urgent):
+    def add(self, key: Key, turn: Turn = Turn.USUAL) -> None:
+        """Ask for the key to be handled; while it is being handled, once more afterwards. The earlier turn holds."""
+        if self._queued.get(key, len(Turn)) <= turn:
             return
-        self._queued[key] = urgent
+        self._queued[key] = turn
         if key not in self._busy:
-            self._enqueue(key, urgent)
+            self._enqueue(key, turn)
 
     def read(self, key: Key) -> None:
         """The key's handler is about to look at everything: what has rung until now it will see, and not once more."""
@@ -68,11 +85,13 @@ class WorkQueue:
         """
         await asyncio.sleep(0)
         while True:
-            for waiting in (self._urgent, self._patient):
-                while waiting and (waiting is self._urgent or list(self._busy.values()).count(False) < self.patient):
+            for turn in self._order():
+                waiting = self._waiting[turn]
+                while waiting and (turn != Turn.FAN_OUT or self._fanned_out() < self.fan_out):
                     key = waiting.popleft()
-                    if key in self._queued and key not in self._busy:
+                    if self._queued.get(key) == turn and key not in self._busy:
                         self._busy[key] = self._queued.pop(key)
+                        self._handed_out += 1
                         QUEUE_DEPTH.set(len(self._queued))
                         return key
             self._arrived.clear()
@@ -82,16 +101,24 @@ class WorkQueue:
         self._busy.pop(key, None)
         if key in self._queued:
             self._enqueue(key, self._queued[key])
-        if self._patient:
+        if self._waiting[Turn.FAN_OUT]:
             self._arrived.set()
 
     @property
     def idle(self) -> bool:
         return not self._queued and not self._busy
 
-    def _enqueue(self, key: Key, urgent: bool) -> None:
-        # A key raised from patient to urgent stands in both deques; the second one found is no longer queued.
-        (self._urgent if urgent else self._patient).append(key)
+    def _order(self) -> list[Turn]:
+        if self._handed_out % SHARE == SHARE - 1:
+            return [Turn.USUAL, Turn.FIRST, Turn.FAN_OUT]
+        return list(Turn)
+
+    def _fanned_out(self) -> int:
+        return list(self._busy.values()).count(Turn.FAN_OUT)
+
+    def _enqueue(self, key: Key, turn: Turn) -> None:
+        # A key whose turn became an earlier one stands there too; where its former turn finds it, it is not of it.
+        self._waiting[turn].append(key)
         QUEUE_DEPTH.set(len(self._queued))
         self._arrived.set()
 

@@ -4,15 +4,16 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
-from mlservice.api.meta import LABEL_MANAGED_BY, MANAGER, Object, without_nulls
+from mlservice.api.meta import LABEL_MANAGED_BY, LABEL_RELEASE, MANAGER, Object, without_nulls
 from mlservice.api.mlservice import MLService
 from mlservice.api.settings import Settings
 from mlservice.cluster.client import Client
-from mlservice.cluster.queue import WorkQueue
-from mlservice.cluster.resources import CHILDREN, CLAIM, HTTP_ROUTE, MLSERVICE, POD, RUNTIME
+from mlservice.cluster.queue import Turn, WorkQueue
+from mlservice.cluster.resources import CHILDREN, CLAIM, DEPLOYMENT, HTTP_ROUTE, MLSERVICE, POD, RUNTIME
 from mlservice.cluster.store import Key, Store, key_of
 from mlservice.controller import projections
 from mlservice.plan import World
+from mlservice.plan.deployment import ready_replicas
 from mlservice.plan.references import references
 from mlservice.plan.world import Ref, ref
 
@@ -97,12 +98,22 @@ class Cluster:
     def _child_changed(self, obj: Object) -> None:
         owner = projections.controlling_service(obj) or projections.labelled_service(obj)
         if owner:
-            self.queue.add(owner)
+            self.queue.add(owner, Turn.FIRST if self._is_untold(owner, obj) else Turn.USUAL)
+
+    def _is_untold(self, owner: Key, child: Object) -> bool:
+        """Whether it is a Deployment that serves by more pods, or by fewer, than its service's status says."""
+        service = self.services.get(owner) if child["kind"] == DEPLOYMENT.kind else None
+        if service is None:
+            return False
+        release = child["metadata"].get("labels", {}).get(LABEL_RELEASE)
+        releases = service.get("status", {}).get("releases") or []
+        told = next((r.get("readyReplicas", 0) for r in releases if r.get("name") == release), 0)
+        return bool(ready_replicas(child) != told)
 
     def _reference_changed(self, obj: Object) -> None:
         namespace, _ = key_of(obj)
         for key in list(self._dependents.get((namespace, ref(obj)), ())):
-            self.queue.add(key, urgent=False)
+            self.queue.add(key, Turn.FAN_OUT)
 
     def _index(self, key: Key) -> None:
         """Keep the reverse map from what services name to the services that name it."""

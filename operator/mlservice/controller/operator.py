@@ -16,7 +16,7 @@ from mlservice.cluster.client import ApiError, Client, NotLeading, load_configur
 from mlservice.cluster.events import Recorder
 from mlservice.cluster.lease import Lease
 from mlservice.cluster.metrics import RECONCILE_SECONDS, RECONCILES, SERVICES
-from mlservice.cluster.queue import WorkQueue
+from mlservice.cluster.queue import Turn, WorkQueue
 from mlservice.cluster.store import SILENCE_SECONDS, Key
 from mlservice.controller import handlers
 from mlservice.controller.observe import Cluster
@@ -38,7 +38,7 @@ RUNTIMES_SECONDS = 30.0
 class Operator:
     def __init__(self, settings: Settings, client: Client) -> None:
         self.settings, self.client = settings, client
-        self.queue = WorkQueue(patient=max(1, settings.workers // 4))
+        self.queue = WorkQueue(fan_out=max(1, settings.workers // 4))
         self.cluster = Cluster(settings, self.queue)
         self.lease = Lease(client, settings.lease_namespace, "mlservice-operator", platform.node())
         client.may_write = self.lease.valid
@@ -135,7 +135,7 @@ class Operator:
                 await self.cluster.services.fill(self.client, self.settings.namespace)
                 SERVICES.set(len(self.cluster.services))
                 for key in self.cluster.services.known():
-                    self.queue.add(key, urgent=False)
+                    self.queue.add(key, Turn.FAN_OUT)
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 logger.warning("MLServices could not be listed, trying again: %s", error)
                 await asyncio.sleep(5)

@@ -195,7 +195,8 @@ def _with_inputs(revision: Revision, release: Release, world: World) -> Revision
 
 
 def _adopted(release: Release, world: World, rendered: Object | None) -> Revision | None:
-    """A revision made of what runs: the pods must not restart because their revision is missing.
+    """A revision made of what runs: the pods must not restart because their revision is missing. Its number is the one
+    that the status remembers: by that it is known whether it ever had a ready pod.
 
     None when what we applied is not known any more, because others have written over it.
     """
@@ -208,12 +209,16 @@ def _adopted(release: Release, world: World, rendered: Object | None) -> Revisio
     if not is_whole(template):
         return None
     inputs = live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS) or inputs_of(world.service, release)
-    return Revision(f"{name}-{_digest(template)}", 1, inputs, template)
+    remembered = {r.get("name"): r.get("revision") for r in world.service.status.get("releases") or []}
+    return Revision(f"{name}-{_digest(template)}", remembered.get(release.name) or 1, inputs, template)
 
 
 def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
-    """The revision of this content with the next number; content that was there before gets a new number only."""
-    number = known[-1].number + 1 if known else 1
+    """The revision of this content with the next number; content that was there before gets a new number only.
+
+    Where all revisions were deleted numbers go on, or one that was never ready could have the number of one that was.
+    """
+    number = 1 + (known[-1].number if known else last_ready_number(world, release.name) or 0)
     name = f"{release_name(world.service, release.name)}-{_digest(rendered)}"
     if kept := next((revision for revision in known if revision.name == name), None):
         return replace(kept, number=number, inputs=inputs)
