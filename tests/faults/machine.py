@@ -9,14 +9,14 @@ import random
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 
 from builders import ServiceBuilder, a_claim, a_release, a_runtime, a_service
+from faults.asked import Asked
 from faults.injected import FAULTS
 from faults.next_plan import against_the_plan
 from faults.proxy import Action, Exchange, FaultProxy
 from faults.settle import concerns, settle
-from kube import Kube, Object, Refused, condition
+from kube import Kube, Object, Refused
 from mlservice.api.meta import ANNOTATION_INPUTS, LABEL_RELEASE
 from rig import Operator, Project
 
@@ -28,26 +28,13 @@ STRANGERS_IMAGE = "stranger:1"
 STEPS_TO_REST = 12
 
 
-@dataclass
-class Known:
-    """What was asked for, and the pods that may not restart."""
-
-    specs: dict[str, Object] = field(default_factory=dict)
-    runtimes: dict[str, str] = field(default_factory=dict)
-    """Each with its image."""
-    pinned: dict[tuple[str, str], tuple[str, Object]] = field(default_factory=dict)
-    """By service and release: what the spec said of its pods at the last rest, and the template they had."""
-    asked: dict[str, set[str]] = field(default_factory=dict)
-    """By service: the runtimes that nobody has edited since its update was asked for."""
-
-
 class Machine:
     """One namespace, one seed."""
 
     def __init__(self, kube: Kube, proxy: FaultProxy, operator: Operator, seed: int) -> None:
         self.kube, self.proxy, self.operator, self.seed = kube, proxy, operator, seed
         self.chance = random.Random(seed)
-        self.project, self.known, self.log = Project(kube), Known(), list[str]()
+        self.project, self.asked, self.log = Project(kube), Asked(), list[str]()
         for name in RUNTIMES:
             self._put_runtime(name, "a:1")
         self.steps: dict[Callable[[], str], int] = {
@@ -89,19 +76,19 @@ class Machine:
         service = a_service(name).having(runMode=self.chance.choice(["running"] * 4 + ["paused"]))
         names = self.chance.sample(RELEASES, self.chance.choice([1, 1, 2, 3]))
         service.manifest["spec"] |= {"releases": [self._release(r) for r in names], "default": names[0]}
-        if name in self.known.specs:
+        if name in self.asked.specs:
             return f"{name} is there"
         self.project.create(service)
-        self.known.specs[name] = service.manifest["spec"]
+        self.asked.specs[name] = service.manifest["spec"]
         return f"{name}: {service.manifest['spec']}"
 
     def update(self) -> str:
         name, change, release = self._service(), self.chance.randrange(8), self.chance.choice(RELEASES)
         new, names = self._release(release), list(RELEASES)
         self.chance.shuffle(names)
-        if name not in self.known.specs:
+        if name not in self.asked.specs:
             return f"no {name}"
-        spec = deepcopy(self.known.specs[name])
+        spec = deepcopy(self.asked.specs[name])
         releases = {r["name"]: r for r in spec["releases"]}
         if change == 0:
             spec["runMode"] = "paused" if spec["runMode"] == "running" else "running"
@@ -122,25 +109,25 @@ class Machine:
         """Ask for the newest runtime, or hold a release at an old revision, or let it go."""
         name, number = self._service(), self.chance.choice([None, 1, 2])
         release, which = self._release_of(name), self.chance.randrange(2)
-        if name not in self.known.specs:
+        if name not in self.asked.specs:
             return f"no {name}"
         if which:
             return self._ask(name)
-        spec = deepcopy(self.known.specs[name])
+        spec = deepcopy(self.asked.specs[name])
         for known in spec["releases"]:
             if known["name"] == release:
                 known["revision"] = number
-        self._unpin(name, release)
-        self.known.asked.pop(name, None)
+        self.asked.unpin(name, release)
+        self.asked.updates.pop(name, None)
         return self._write(name, spec)
 
     def delete(self) -> str:
         name = self._service()
-        if name not in self.known.specs:
+        if name not in self.asked.specs:
             return f"no {name}"
-        del self.known.specs[name]
-        self.known.asked.pop(name, None)
-        self._unpin(name)
+        del self.asked.specs[name]
+        self.asked.updates.pop(name, None)
+        self.asked.unpin(name)
         self.project.delete("MLService", name)
         return name
 
@@ -152,12 +139,12 @@ class Machine:
     def edit_runtime_and_ask(self) -> str:
         """Each kind has a watch of its own: the operator may hear of the second before the first."""
         name, edited = self._service(), self.edit_runtime()
-        return f"{edited}, {self._ask(name) if name in self.known.specs else f'no {name}'}"
+        return f"{edited}, {self._ask(name) if name in self.asked.specs else f'no {name}'}"
 
     def remove_runtime(self) -> str:
         name = self.chance.choice(RUNTIMES)
-        if name in self.known.runtimes:
-            del self.known.runtimes[name]
+        if name in self.asked.runtimes:
+            del self.asked.runtimes[name]
             self.project.delete("MLServiceRuntime", name)
         return name
 
@@ -177,7 +164,7 @@ class Machine:
         child, kind = self._child(), self.chance.randrange(4)
         name, release = child.split("-predict-")
         if kind == 0:
-            self._unpin(name, release)
+            self.asked.unpin(name, release)
             self.project.delete("Deployment", child)
         elif kind == 1:
             self.project.delete("Service", child)
@@ -225,7 +212,7 @@ class Machine:
     def scale(self) -> str:
         name, count = self._child(), self.chance.randrange(4)
         if count == 0:
-            self._unpin(*name.split("-predict-"))
+            self.asked.unpin(*name.split("-predict-"))
         self.project.patch("Deployment", name, {"spec": {"replicas": count}})
         return f"{name} to {count}"
 
@@ -269,72 +256,12 @@ class Machine:
             except AssertionError as restless:
                 wrong = [str(restless)]
             else:
-                wrong = [*asyncio.run(against_the_plan(self.project)), *self._against_the_specs()]
+                wrong = [*asyncio.run(against_the_plan(self.project)), *self.asked.wrong(self.project)]
         assert not wrong, "\n".join([f"seed {self.seed}, {self.project.name}:", *wrong, "steps:", *self.log[-40:]])
-        self._remember()
+        self.asked.remember(self.project)
 
     def _dead(self) -> bool:
         return self.operator.process.poll() is not None
-
-    def _against_the_specs(self) -> list[str]:
-        """What users see is against what they asked for, worked out without the plan."""
-        wrong = []
-        deployments = {d["metadata"]["name"]: d for d in self.kube.list("Deployment", self.project.name)}
-        services = {s["metadata"]["name"]: s for s in self.kube.list("Service", self.project.name)}
-        allowed = set()
-        for name, spec in self.known.specs.items():
-            live = self.project.service(name)
-            routed = live["status"]["defaultRelease"]
-            allowed |= {f"{name}-predict-{r['name']}" for r in spec["releases"]} | {f"{name}-predict-{routed}", name}
-            if name in services:  # the one that it leads to stays until there is another that it can lead to
-                allowed.add(f"{name}-predict-{services[name]['spec']['selector'][LABEL_RELEASE]}")
-            serves = deployments.get(f"{name}-predict-{routed}", {}).get("status", {}).get("availableReplicas", 0) > 0
-            if (condition(live, "Ready")["status"] == "True") != (serves and spec["runMode"] == "running"):
-                wrong.append(f"{name}: Ready is {condition(live, 'Ready')}, its pods serve: {serves}")
-            if serves and services[name]["spec"]["selector"][LABEL_RELEASE] != routed:
-                wrong.append(f"{name}: the Service leads to {services[name]['spec']['selector']}, not to {routed}")
-            for release in spec["releases"]:
-                if deployment := deployments.get(f"{name}-predict-{release['name']}"):
-                    wrong += self._release_is_wrong(name, spec, release, deployment, live)
-                elif self._can_start(release):
-                    wrong.append(f"{name}-predict-{release['name']} is missing")
-        return wrong + [f"left over: {name}" for name in {*deployments, *services} - allowed]
-
-    def _can_start(self, release: Object) -> bool:
-        predictor = release["predictor"]
-        has_runtime = predictor["model"]["runtime"] in self.known.runtimes
-        return has_runtime and "storage" not in predictor and not release.get("revision")
-
-    def _release_is_wrong(self, name: str, spec: Object, release: Object, made: Object, live: Object) -> list[str]:
-        wrong, predictor, where = [], release["predictor"], made["metadata"]["name"]
-        low, high = predictor.get("minReplicas", 1), predictor.get("maxReplicas") or 10**6
-        low, high = (0, 0) if spec["runMode"] == "paused" else (low, max(low, high))
-        if not low <= made["spec"]["replicas"] <= high:
-            wrong.append(f"{where} has {made['spec']['replicas']} replicas, not {low} to {high}")
-        container = made["spec"]["template"]["spec"]["containers"][0]
-        says = next(r for r in live["status"]["releases"] if r["name"] == release["name"])
-        wanted = f"--served-model-name={predictor['model']['parameters']['MODEL_NAME']}"
-        if says["ready"] and not release.get("revision") and wanted not in container["args"]:
-            wrong.append(f"{where} runs {container['args']}, not {wanted}")
-        runtime = predictor["model"]["runtime"]
-        image = self.known.runtimes.get(runtime)
-        newest = runtime in self.known.asked.get(name, ()) and not release.get("revision")
-        if says["ready"] and newest and image not in (None, container["image"]):
-            wrong.append(f"{where} runs {container['image']}; when its update was asked for it was {image}")
-        said, template = self.known.pinned.get((name, release["name"]), ("", {}))
-        if said == _said(release) and template != _ours(made):
-            wrong.append(f"{where} was rolled out, and nobody asked: {template} became {_ours(made)}")
-        return wrong
-
-    def _remember(self) -> None:
-        self.known.pinned.clear()
-        for name, spec in self.known.specs.items():
-            ready = {r["name"] for r in self.project.service(name)["status"]["releases"] if r["ready"]}
-            for release in spec["releases"]:  # one that waits, such as for its claim, may still run what it was before
-                made = self.project.get("Deployment", f"{name}-predict-{release['name']}")
-                serves = made and made.get("status", {}).get("availableReplicas", 0) > 0
-                if made and serves and release["name"] in ready and not release.get("revision"):
-                    self.known.pinned[name, release["name"]] = _said(release), _ours(made)
 
     # Pieces.
 
@@ -347,19 +274,15 @@ class Machine:
 
     def _service(self) -> str:
         """One that is there, if any is."""
-        return self.chance.choice(sorted(self.known.specs) or SERVICES)
+        return self.chance.choice(sorted(self.asked.specs) or SERVICES)
 
     def _release_of(self, name: str) -> str:
-        spec = self.known.specs.get(name, {"releases": [{"name": "v1"}]})
+        spec = self.asked.specs.get(name, {"releases": [{"name": "v1"}]})
         return self.chance.choice([release["name"] for release in spec["releases"]])
 
     def _child(self) -> str:
         name = self._service()
         return f"{name}-predict-{self._release_of(name)}"
-
-    def _unpin(self, service: str, release: str | None = None) -> None:
-        for key in [k for k in self.known.pinned if k[0] == service and release in (None, k[1])]:
-            del self.known.pinned[key]
 
     def _unpin_if_lost(self, child: str) -> None:
         """Strangers have deleted or written over everything that tells what it ran, or what it was made of."""
@@ -369,7 +292,7 @@ class Machine:
         told = [ANNOTATION_INPUTS in obj["metadata"].get("annotations", {}) for obj in [live, *revisions] if obj]
         without_inputs = bool(revisions) and not any(told)
         if without_template or without_inputs:
-            self._unpin(*child.split("-predict-"))
+            self.asked.unpin(*child.split("-predict-"))
 
     def _revisions(self, child: str) -> list[Object]:
         found = self.kube.list("ControllerRevision", self.project.name)
@@ -377,12 +300,8 @@ class Machine:
 
     def _write(self, name: str, spec: Object) -> str:
         self.project.patch("MLService", name, {"spec": spec})
-        self.known.specs[name] = spec
-        for release in [r for s, r in self.known.pinned if s == name]:
-            says = next((r for r in spec["releases"] if r["name"] == release), None)
-            runs = spec["runMode"] == "running" and says and says["predictor"].get("minReplicas", 1) > 0
-            if not runs or _said(says) != self.known.pinned[name, release][0]:
-                self._unpin(name, release)
+        self.asked.specs[name] = spec
+        self.asked.unpin_what_differs(name, spec)
         return f"{name}: {spec}"
 
     def _release(self, name: str) -> Object:
@@ -406,33 +325,20 @@ class Machine:
 
     def _ask(self, name: str) -> str:
         mark = str(len(self.log))
-        self._unpin(name)
+        self.asked.unpin(name)
         annotations = {"mlservice.tensorstack.dev/update": mark}
         self.project.patch("MLService", name, {"metadata": {"annotations": annotations}})
-        held = any(release.get("revision") for release in self.known.specs[name]["releases"])
-        self.known.asked[name] = set() if held else set(self.known.runtimes)
+        held = any(release.get("revision") for release in self.asked.specs[name]["releases"])
+        self.asked.updates[name] = set() if held else set(self.asked.runtimes)
         return f"{name} update={mark}"
 
     def _put_runtime(self, name: str, image: str) -> str:
         runtime = a_runtime(name, image=image)
-        for runtimes in self.known.asked.values():
+        for runtimes in self.asked.updates.values():
             runtimes.discard(name)
-        if name in self.known.runtimes:
+        if name in self.asked.runtimes:
             self.project.patch("MLServiceRuntime", name, {"spec": runtime["spec"]})
         else:
             self.project.create(runtime)
-        self.known.runtimes[name] = image
+        self.asked.runtimes[name] = image
         return f"{name} {image}"
-
-
-def _said(release: Object) -> str:
-    """What a release says about its pods."""
-    predictor = {k: v for k, v in release["predictor"].items() if k not in ("minReplicas", "maxReplicas")}
-    return str(sorted(predictor.items()))
-
-
-def _ours(deployment: Object) -> Object:
-    """What makes its pods another release; a stranger may add to the rest."""
-    template = deployment["spec"]["template"]
-    container = template["spec"]["containers"][0]
-    return {**template["metadata"]["labels"], "image": container["image"], "args": container["args"]}
