@@ -42,6 +42,11 @@ def late(*resources: str) -> Fault:
     return lambda e: Action(lag_seconds=1.5) if e.is_watch and (not resources or e.resource in resources) else None
 
 
+def unheard(resource: str) -> Fault:
+    """Lists and watches of this kind fail; one of a name is found."""
+    return lambda e: Action(status=503) if e.resource == resource else None
+
+
 FAULTS: dict[str, Callable[[], Fault]] = {
     "conflict": lambda: every_second_write(Action(status=409)),
     "too many requests": lambda: requests(Action(status=429, headers=(("Retry-After", "1"),))),

@@ -3,9 +3,11 @@
 import time
 
 import pytest
-from faults.injected import FAULTS, late
+from faults.injected import FAULTS, late, unheard, writes
+from faults.proxy import Action
 from faults.scenarios import CREATED, RENAMED, UPDATED, started
-from faults.settle import converges
+from faults.settle import converges, settle
+from kube import eventually
 
 FAULT_SECONDS = 3.0
 """How long a fault lasts; the scenario happens at its beginning."""
@@ -40,4 +42,19 @@ def test_update_is_of_the_runtime_as_it_was_edited_right_before_it_was_asked_for
     with proxy.failing(late("mlserviceruntimes")):
         UPDATED.change(project)
         time.sleep(FAULT_SECONDS)
+    converges(project, proxy, wanted, seconds=20)
+
+
+def test_so_is_that_of_a_release_whose_deployment_was_deleted_before(kube, proxy, operator, ends):
+    """Seed 1035 of the random steps: the runtimes' watch came back later than the services' and Deployments'."""
+    wanted = ends(UPDATED)
+    project = started(kube, proxy, UPDATED)
+    with proxy.failing(unheard("mlserviceruntimes"), writes(Action(status=503))):
+        time.sleep(FAULT_SECONDS)  # until every watch has begun anew
+        project.delete("Deployment", "llama-predict-v1")
+        UPDATED.change(project)
+        time.sleep(FAULT_SECONDS)
+        proxy.faults = [unheard("mlserviceruntimes")]
+        eventually("its Deployment is back", lambda: project.get("Deployment", "llama-predict-v1"), seconds=60)
+        settle(project, proxy)
     converges(project, proxy, wanted, seconds=20)

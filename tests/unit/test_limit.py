@@ -35,6 +35,14 @@ def test_asking_does_not_count_and_refusals_do_not_add_up(clock):
     assert allowance.take("a")
 
 
+def test_what_may_be_done_as_before_is_forgotten(clock):
+    allowance = limit.Allowance(2, 20.0)
+    allowance.take("a")
+    clock.now += 41
+    allowance.take("b")
+    assert len(allowance._buckets) == 1
+
+
 def test_memory_is_bounded(clock):
     allowance = limit.Allowance(1, 20.0)
     for key in range(limit.REMEMBERED + 10):

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import uuid
-from collections import OrderedDict
 from datetime import UTC, datetime
 
 import aiohttp
+from cachetools import LRUCache
 
 from mlservice.api.meta import MANAGER, Object
 from mlservice.cluster.client import ApiError, Client, NotLeading
@@ -31,7 +31,7 @@ class Recorder:
     def __init__(self, client: Client, instance: str) -> None:
         self.client, self.instance = client, instance
         self._waiting: asyncio.Queue[tuple[Object, str, str, str]] = asyncio.Queue(WAITING)
-        self._known: OrderedDict[tuple[str, str, str], tuple[str, int]] = OrderedDict()
+        self._known: LRUCache[tuple[str, str, str], tuple[str, int]] = LRUCache(REMEMBERED)
         self._allowance = Allowance(BURST, SECONDS)
 
     def record(self, service: Object, type_: str, reason: str, note: str) -> None:
@@ -89,5 +89,3 @@ class Recorder:
             },
         )
         self._known[identity] = name, 1
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)

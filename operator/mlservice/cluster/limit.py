@@ -1,26 +1,24 @@
 """How often something may be done for one thing: a burst at once, then one each so many seconds."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from cachetools import TTLCache
 
 REMEMBERED = 10_000
 
 
 class Allowance:
-    """A token bucket for each key; keys that were quiet for long are forgotten."""
+    """A token bucket for each key; one that is full again, which is as none, is forgotten."""
 
     def __init__(self, burst: int, seconds: float) -> None:
         self.burst, self.seconds = burst, seconds
-        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._buckets: TTLCache[Hashable, tuple[float, float]] = TTLCache(REMEMBERED, burst * seconds, time.monotonic)
 
     def take(self, key: Hashable) -> bool:
         """Whether it may be done now; then it counts as done."""
         tokens = self._tokens(key)
-        self._buckets.pop(key, None)
         self._buckets[key] = (tokens - 1 if tokens >= 1 else tokens, time.monotonic())
-        if len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
         return tokens >= 1
 
     def left(self, key: Hashable) -> bool:

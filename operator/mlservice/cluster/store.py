@@ -5,11 +5,12 @@ import logging
 import marshal
 import random
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import aiohttp
+from cachetools import TTLCache
 
 from mlservice.api.meta import Object
 from mlservice.cluster.client import ApiError, Client
@@ -23,7 +24,8 @@ Key = tuple[str, str]
 SILENCE_SECONDS = 120.0
 """A watch sends a bookmark about every minute; one silent for longer is broken."""
 
-REMEMBERED_DELETIONS = 10_000
+DELETIONS, DELETION_SECONDS = 10_000, 600.0
+"""How many deletions are remembered, and for how long: an answer or an event that comes later tells of nothing old."""
 
 
 def key_of(obj: Object) -> Key:
@@ -82,7 +84,7 @@ class Store:
         self.heard = time.monotonic()
         self._objects: dict[Key, Kept] = {}
         self._owned: dict[Key, dict[Key, None]] = defaultdict(dict)
-        self._deleted: OrderedDict[str, int] = OrderedDict()
+        self._deleted: TTLCache[str, int] = TTLCache(DELETIONS, DELETION_SECONDS)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -186,8 +188,6 @@ class Store:
 
     def _remove(self, key: Key, uid: str, version: int) -> None:
         self._deleted[uid] = version
-        if len(self._deleted) > REMEMBERED_DELETIONS:
-            self._deleted.popitem(last=False)
         old = self._objects.get(key)
         if old and old.uid == uid:
             del self._objects[key]

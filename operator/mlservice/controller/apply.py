@@ -3,9 +3,10 @@
 import hashlib
 import json
 import logging
-from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any
+
+from cachetools import LRUCache, TTLCache
 
 from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_RELEASE, REPAIRER, Object
 from mlservice.api.mlservice import MLService
@@ -19,12 +20,13 @@ from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.contest import BURST, SECONDS, contest
 from mlservice.plan.drift import contains
 from mlservice.plan.refusal import refused_child
+from mlservice.plan.revision import ready_revisions
 from mlservice.plan.world import ref
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 10_000
-"""Children whose last write is remembered."""
+"""Children of which something is remembered."""
 
 
 class Applier:
@@ -32,8 +34,8 @@ class Applier:
 
     def __init__(self, client: Client, cluster: Cluster) -> None:
         self.client, self.cluster = client, cluster
-        self._settled: dict[str, tuple[str, str]] = {}
-        self._written: OrderedDict[tuple[str, Ref], str] = OrderedDict()
+        self._settled: LRUCache[str, tuple[str, str]] = LRUCache(REMEMBERED)
+        self._written: TTLCache[tuple[str, Ref], str] = TTLCache(REMEMBERED, BURST * SECONDS)
         self._repeats = Allowance(BURST, SECONDS)
 
     async def apply(self, plan: Plan, world: World) -> tuple[bool, dict[Ref, Finding]]:
@@ -52,7 +54,7 @@ class Applier:
         if names.orphans:
             await self._adopt(world.service, names.orphans)
             return True, {}
-        changing = [ref(child) for child in wanted if child["kind"] == DEPLOYMENT.kind and ref(child) in world.children]
+        changing = [ref(child) for child in wanted if child["kind"] == DEPLOYMENT.kind and _has_run(world, child)]
         edited = await edited_runtimes(self.client, world) if changing else []
         if isinstance(edited, Finding):  # nothing is written: a revision of an old runtime would count as the update
             return False, dict.fromkeys(changing, edited)
@@ -143,8 +145,6 @@ class Applier:
         if self._is_repeat(world, child):
             self._repeats.take(key)
         self._written[key] = _hash(child)
-        if len(self._written) > REMEMBERED:
-            self._written.popitem(last=False)
         if not contains(live, child):
             # The server rewrote something of ours. Written again it would be the same: remember, and leave it.
             self._settled[live["metadata"]["uid"]] = (_hash(child), _fingerprint(live))
@@ -207,6 +207,14 @@ class Applier:
         self.cluster.children[where.kind].put(scaled, quietly=True)
         logger.info("Scaled Deployment %s in %s to %d", name, world.service.namespace, count)
         return {}
+
+
+def _has_run(world: World, deployment: Object) -> bool:
+    """Whether pods of it may have been ready, also where somebody has deleted it: then a revision counts as the update
+    from its first ready pod on. A new one is corrected as long as no pod is ready.
+    """
+    release = deployment["metadata"]["labels"][LABEL_RELEASE]
+    return ref(deployment) in world.children or release in ready_revisions(world.service.status)
 
 
 def _apart(children: list[Object], kind: str) -> tuple[list[Object], list[Object]]:
