@@ -224,31 +224,16 @@ def test_deployment_without_revisions_is_adopted_as_it_runs():
     assert image(running.planned()) == running.before
 
 
-@pytest.fixture
-def second():
-    """A service whose second revision was ready; then somebody deleted the revisions."""
+def test_deleted_revisions_and_lost_pods_roll_nothing_out():
     running, new = Running(), a_service().with_parameters(MODEL_NAME="other")
-    running.follow(running.planned(new, runtimes=(a_runtime(),)))
-    running.follow(running.planned(new, runtimes=(a_runtime(),)))
+    for _ in range(2):
+        running.follow(running.planned(new, runtimes=(a_runtime(),)))
     assert running.status["releases"][0]["readyRevision"] == 2
     running.children = {ref: obj for ref, obj in running.children.items() if ref.kind != "ControllerRevision"}
-    return running, new
-
-
-def test_deleted_revisions_and_lost_pods_roll_nothing_out(second):
-    running, new = second
     running.deployment["status"]["availableReplicas"] = 0
-    adopted = {"llama-predict-v1": running.deployment["spec"]["template"]}
-    result = running.planned(new, adopted=adopted)
+    result = running.planned(new, adopted={"llama-predict-v1": running.deployment["spec"]["template"]})
     assert image(result) == running.before
     assert result.status["releases"][0]["revision"] == 2
-
-
-def test_numbers_go_on_where_all_revisions_and_the_deployment_were_deleted(second):
-    running, new = second
-    del running.children[DEPLOYMENT]
-    result = running.planned(new)
-    assert [obj["revision"] for obj in result.children if obj["kind"] == "ControllerRevision"] == [3]
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["the Deployment is deleted", "another content between"])

@@ -214,11 +214,8 @@ def _adopted(release: Release, world: World, rendered: Object | None) -> Revisio
 
 
 def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
-    """The revision of this content with the next number; content that was there before gets a new number only.
-
-    Where all revisions were deleted numbers go on, or one that was never ready could have the number of one that was.
-    """
-    number = 1 + (known[-1].number if known else last_ready_number(world, release.name) or 0)
+    """The revision of this content with the next number; content that was there before gets a new number only."""
+    number = known[-1].number + 1 if known else 1
     name = f"{release_name(world.service, release.name)}-{_digest(rendered)}"
     if kept := next((revision for revision in known if revision.name == name), None):
         return replace(kept, number=number, inputs=inputs)
