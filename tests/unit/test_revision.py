@@ -6,6 +6,7 @@ import pytest
 from builders import a_pod, a_release, a_runtime, a_service, a_world, child, condition, live, planned
 from mlservice.api.meta import ANNOTATION_INPUTS, ANNOTATION_UPDATE, LABEL_REVISION
 from mlservice.plan.owned import owned_template
+from mlservice.plan.revision import unpinned
 from mlservice.plan.world import Ref
 
 DEPLOYMENT = Ref("Deployment", "llama-predict-v1")
@@ -224,16 +225,24 @@ def test_deployment_without_revisions_is_adopted_as_it_runs():
     assert image(running.planned()) == running.before
 
 
-def test_deleted_revisions_and_lost_pods_roll_nothing_out():
+@pytest.mark.parametrize("all_of_them", [True, False], ids=["all", "the one in force"])
+@pytest.mark.parametrize("runtimes", [EDITED, ()], ids=["edited", "removed"])
+def test_deleted_revisions_and_lost_pods_roll_nothing_out(all_of_them, runtimes):
     running, new = Running(), a_service().with_parameters(MODEL_NAME="other")
     for _ in range(2):
         running.follow(running.planned(new, runtimes=(a_runtime(),)))
     assert running.status["releases"][0]["readyRevision"] == 2
-    running.children = {ref: obj for ref, obj in running.children.items() if ref.kind != "ControllerRevision"}
+    before = running.deployment["spec"]["template"]
+    deleted = {ref for ref, obj in running.children.items() if obj.get("revision", 0) >= (1 if all_of_them else 2)}
+    assert len(deleted) == (2 if all_of_them else 1)
+    running.children = {ref: obj for ref, obj in running.children.items() if ref not in deleted}
     running.deployment["status"]["availableReplicas"] = 0
-    result = running.planned(new, adopted={"llama-predict-v1": running.deployment["spec"]["template"]})
-    assert image(result) == running.before
+    assert list(unpinned(a_world(new, children=running.children, status=running.status))) == ["llama-predict-v1"]
+    result = running.planned(new, runtimes=runtimes, adopted={"llama-predict-v1": before})
+    assert child(result, "Deployment", "llama-predict-v1")["spec"]["template"] == before
     assert result.status["releases"][0]["revision"] == 2
+    changed = running.planned(a_service().with_parameters(MODEL_NAME="third"), adopted={"llama-predict-v1": before})
+    assert changed.status["releases"][0]["revision"] == 3
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["the Deployment is deleted", "another content between"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
-from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_RELEASE, REPAIRER, Object
+from mlservice.api.meta import ANNOTATION_APPLIED, ANNOTATION_UPDATE, LABEL_RELEASE, REPAIRER, Object
 from mlservice.api.mlservice import MLService
 from mlservice.cluster.client import ApiError, Client, all_of
 from mlservice.cluster.limit import Allowance
@@ -54,7 +54,8 @@ class Applier:
         if names.orphans:
             await self._adopt(world.service, names.orphans)
             return True, {}
-        changing = [ref(child) for child in wanted if child["kind"] == DEPLOYMENT.kind and _has_run(world, child)]
+        deployments = [child for child in wanted if child["kind"] == DEPLOYMENT.kind]
+        changing = [ref(child) for child in deployments if _must_be_newest(world, child)]
         edited = await edited_runtimes(self.client, world) if changing else []
         if isinstance(edited, Finding):  # nothing is written: a revision of an old runtime would count as the update
             return False, dict.fromkeys(changing, edited)
@@ -209,12 +210,13 @@ class Applier:
         return {}
 
 
-def _has_run(world: World, deployment: Object) -> bool:
-    """Whether pods of it may have been ready, also where somebody has deleted it: then a revision counts as the update
-    from its first ready pod on. A new one is corrected as long as no pod is ready.
+def _must_be_newest(world: World, deployment: Object) -> bool:
+    """Whether a revision of an old runtime would stay: once a pod of it is ready it counts as the update. Without one,
+    and not asked for, it is corrected as soon as the runtime is heard of.
     """
-    release = deployment["metadata"]["labels"][LABEL_RELEASE]
-    return ref(deployment) in world.children or release in ready_revisions(world.service.status)
+    if ref(deployment) in world.children or ANNOTATION_UPDATE in world.service.metadata.get("annotations", {}):
+        return True
+    return deployment["metadata"]["labels"][LABEL_RELEASE] in ready_revisions(world.service.status)
 
 
 def _apart(children: list[Object], kind: str) -> tuple[list[Object], list[Object]]:

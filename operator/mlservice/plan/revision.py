@@ -96,7 +96,9 @@ def revision_in_force(release: Release, world: World, rendered: Object | None) -
     known = history(world, release.name)
     if release.revision is not None:
         return _held(release, known)
-    current = _with_inputs(known[-1], release, world) if known else _adopted(release, world, rendered)
+    if adopted := _adopted(release, world, known, rendered) if _is_lost(release, world, known) else None:
+        known = [*known, adopted]
+    current = _with_inputs(known[-1], release, world) if known else None
     if rendered is None:
         return current
     inputs = inputs_of(world.service, release)
@@ -159,11 +161,10 @@ def ready_revisions(status: Object) -> dict[str, int]:
 
 
 def unpinned(world: World) -> Iterator[str]:
-    """Names of Deployments without any revision: an older operator made them, or somebody deleted the revisions."""
+    """Names of Deployments whose revision is not there: an older operator made them, or somebody deleted it."""
     for release in world.service.spec.releases:
-        name = release_name(world.service, release.name)
-        if world.child("Deployment", name) and not history(world, release.name):
-            yield name
+        if _is_lost(release, world, history(world, release.name)):
+            yield release_name(world.service, release.name)
 
 
 def is_same(a: Object, b: Object) -> bool:
@@ -194,9 +195,20 @@ def _with_inputs(revision: Revision, release: Release, world: World) -> Revision
     return replace(revision, inputs=live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS, ""))
 
 
-def _adopted(release: Release, world: World, rendered: Object | None) -> Revision | None:
-    """A revision made of what runs: the pods must not restart because their revision is missing. Its number is the one
-    that the status remembers: by that it is known whether it ever had a ready pod.
+def _is_lost(release: Release, world: World, known: list[Revision]) -> bool:
+    """Whether what the Deployment runs was in force, by the status, and is in no revision any more."""
+    live = world.child("Deployment", release_name(world.service, release.name))
+    if live is None or not known:
+        return live is not None
+    told = {r.get("name"): r.get("revision") for r in world.service.status.get("releases") or []}
+    label = _label(live["spec"]["template"])
+    is_known = label in (None, *(_label(revision.template) for revision in known))
+    return not is_known and (told.get(release.name) or 0) > known[-1].number
+
+
+def _adopted(release: Release, world: World, known: list[Revision], rendered: Object | None) -> Revision | None:
+    """A revision made of what runs: the pods must not restart because their revision is missing. Its number is that of
+    the last one that had a ready pod, or follows those that are left.
 
     None when what we applied is not known any more, because others have written over it.
     """
@@ -206,11 +218,11 @@ def _adopted(release: Release, world: World, rendered: Object | None) -> Revisio
         return None
     if rendered is not None and _label(live["spec"]["template"]) == _digest(rendered):
         template = _labelled(rendered)
-    if not is_whole(template):
+    if not is_whole(template) or (known and _label(template) is None):
         return None
     inputs = live["metadata"].get("annotations", {}).get(ANNOTATION_INPUTS) or inputs_of(world.service, release)
-    remembered = {r.get("name"): r.get("revision") for r in world.service.status.get("releases") or []}
-    return Revision(f"{name}-{_digest(template)}", remembered.get(release.name) or 1, inputs, template)
+    number = max(last_ready_number(world, release.name) or 1, known[-1].number + 1 if known else 1)
+    return Revision(f"{name}-{_digest(template)}", number, inputs, template)
 
 
 def _next(release: Release, world: World, known: list[Revision], inputs: str, rendered: Object) -> Revision:
