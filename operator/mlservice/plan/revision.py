@@ -96,7 +96,7 @@ def revision_in_force(release: Release, world: World, rendered: Object | None) -
     known = history(world, release.name)
     if release.revision is not None:
         return _held(release, known)
-    if adopted := _adopted(release, world, known, rendered) if _is_lost(release, world, known) else None:
+    if adopted := _adopted(release, world, known, rendered):
         known = [*known, adopted]
     current = _with_inputs(known[-1], release, world) if known else None
     if rendered is None:
@@ -210,11 +210,11 @@ def _adopted(release: Release, world: World, known: list[Revision], rendered: Ob
     """A revision made of what runs: the pods must not restart because their revision is missing. Its number is that of
     the last one that had a ready pod, or follows those that are left.
 
-    None when what we applied is not known any more, because others have written over it.
+    None when nothing is missing, or what we applied is not known any more, because others have written over it.
     """
     name = release_name(world.service, release.name)
     template, live = world.adopted.get(name), world.child("Deployment", name)
-    if template is None or live is None:
+    if template is None or live is None or not _is_lost(release, world, known):
         return None
     if rendered is not None and _label(live["spec"]["template"]) == _digest(rendered):
         template = _labelled(rendered)
