@@ -6,7 +6,7 @@ import pytest
 from builders import a_pod, a_release, a_runtime, a_service, a_world, child, condition, live, planned
 from mlservice.api.meta import ANNOTATION_INPUTS, ANNOTATION_UPDATE, LABEL_REVISION
 from mlservice.plan.owned import owned_template
-from mlservice.plan.revision import unpinned
+from mlservice.plan.revision import must_be_newest, unpinned
 from mlservice.plan.world import Ref
 
 DEPLOYMENT = Ref("Deployment", "llama-predict-v1")
@@ -243,6 +243,16 @@ def test_deleted_revisions_and_lost_pods_roll_nothing_out(all_of_them, runtimes)
     assert result.status["releases"][0]["revision"] == 2
     changed = running.planned(a_service().with_parameters(MODEL_NAME="third"), adopted={"llama-predict-v1": before})
     assert changed.status["releases"][0]["revision"] == 3
+
+
+def test_runtime_must_be_the_newest_where_an_old_one_would_stay():
+    running, asked = Running(), a_service()
+    deployment = running.deployment
+    asked.manifest["metadata"]["annotations"] = {ANNOTATION_UPDATE: "1"}
+    assert must_be_newest(a_world(children=running.children), deployment)
+    assert must_be_newest(a_world(asked), deployment)
+    assert must_be_newest(a_world(status=running.status), deployment), "somebody deleted what was ready"
+    assert not must_be_newest(a_world(), deployment), "a new one"
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["the Deployment is deleted", "another content between"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
-from mlservice.api.meta import ANNOTATION_APPLIED, ANNOTATION_UPDATE, LABEL_RELEASE, REPAIRER, Object
+from mlservice.api.meta import ANNOTATION_APPLIED, LABEL_RELEASE, REPAIRER, Object
 from mlservice.api.mlservice import MLService
 from mlservice.cluster.client import ApiError, Client, all_of
 from mlservice.cluster.limit import Allowance
@@ -20,7 +20,7 @@ from mlservice.plan import Finding, Plan, Ref, World
 from mlservice.plan.contest import BURST, SECONDS, contest
 from mlservice.plan.drift import contains
 from mlservice.plan.refusal import refused_child
-from mlservice.plan.revision import ready_revisions
+from mlservice.plan.revision import must_be_newest
 from mlservice.plan.world import ref
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Applier:
             await self._adopt(world.service, names.orphans)
             return True, {}
         deployments = [child for child in wanted if child["kind"] == DEPLOYMENT.kind]
-        changing = [ref(child) for child in deployments if _must_be_newest(world, child)]
+        changing = [ref(child) for child in deployments if must_be_newest(world, child)]
         edited = await edited_runtimes(self.client, world) if changing else []
         if isinstance(edited, Finding):  # nothing is written: a revision of an old runtime would count as the update
             return False, dict.fromkeys(changing, edited)
@@ -208,15 +208,6 @@ class Applier:
         self.cluster.children[where.kind].put(scaled, quietly=True)
         logger.info("Scaled Deployment %s in %s to %d", name, world.service.namespace, count)
         return {}
-
-
-def _must_be_newest(world: World, deployment: Object) -> bool:
-    """Whether a revision of an old runtime would stay: once a pod of it is ready it counts as the update. Without one,
-    and not asked for, it is corrected as soon as the runtime is heard of.
-    """
-    if ref(deployment) in world.children or ANNOTATION_UPDATE in world.service.metadata.get("annotations", {}):
-        return True
-    return deployment["metadata"]["labels"][LABEL_RELEASE] in ready_revisions(world.service.status)
 
 
 def _apart(children: list[Object], kind: str) -> tuple[list[Object], list[Object]]:

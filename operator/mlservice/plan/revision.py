@@ -31,7 +31,7 @@ from mlservice.plan.drift import contains
 from mlservice.plan.labels import metadata, predictor_labels, release_name
 from mlservice.plan.pod import is_whole
 from mlservice.plan.pods import is_ready, pods_of
-from mlservice.plan.world import Invalid, World
+from mlservice.plan.world import Invalid, World, ref
 
 HISTORY = 10
 """Revisions of a release that are kept beside the one in force, as Kubernetes keeps of a StatefulSet."""
@@ -160,6 +160,15 @@ def ready_revisions(status: Object) -> dict[str, int]:
     return {r.get("name", ""): r["readyRevision"] for r in status.get("releases") or [] if r.get("readyRevision")}
 
 
+def must_be_newest(world: World, deployment: Object) -> bool:
+    """Whether a revision of an old runtime would stay in this Deployment, which is to be written: once a pod of it is
+    ready it counts as the update. Without one, and not asked for, it is corrected as soon as the runtime is heard of.
+    """
+    if ref(deployment) in world.children or ANNOTATION_UPDATE in world.service.metadata.get("annotations", {}):
+        return True
+    return last_ready_number(world, deployment["metadata"]["labels"][LABEL_RELEASE]) is not None
+
+
 def unpinned(world: World) -> Iterator[str]:
     """Names of Deployments whose revision is not there: an older operator made them, or somebody deleted it."""
     for release in world.service.spec.releases:
@@ -246,7 +255,7 @@ def _is_without_pods(release: Release, world: World) -> bool:
 
 
 def _objects(world: World) -> Iterator[Object]:
-    return (obj for ref, obj in world.children.items() if ref.kind == "ControllerRevision")
+    return (obj for where, obj in world.children.items() if where.kind == "ControllerRevision")
 
 
 def _label(template: Object) -> str | None:
